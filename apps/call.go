@@ -1,0 +1,105 @@
+package apps
+
+import (
+	"context"
+	"time"
+)
+
+// Flow runs one call from its first verb to its end. Returning ends the call:
+// nil hangs up normally, an error that carries a verdict (see [VerdictOf])
+// becomes that SIP status when the call was not answered yet.
+//
+// A flow may be run again from its first line on another worker after its own
+// worker has died, with the results of the verbs that were already done. So
+// it must be deterministic between verbs: no goroutines, clocks, randomness
+// or I/O of its own.
+type Flow func(ctx context.Context, env Env, call Call, req Request) error
+
+// Call is the call that a flow runs. Its verbs block until what they ask for
+// has happened or ctx has ended; then they return [context.Cause] of ctx:
+// [ErrHangup] when the caller is gone, [ErrDraining] when the node must stop,
+// [ErrMoved] when another worker has taken the call over.
+//
+// A Call belongs to one goroutine; its verbs must not be used concurrently.
+type Call interface {
+	// Answer answers the call (SIP 200). Answering twice does nothing.
+	Answer(ctx context.Context) error
+
+	// Play plays the sounds of rule and returns when they have ended, when a
+	// key stopped them, or with an error. A [*MediaError] says that a sound
+	// cannot be played; as long as the call is not answered nothing has been
+	// heard then. Played is filled in on error too, as far as it is known.
+	Play(ctx context.Context, rule PlayRule) (Played, error)
+
+	// Pause waits for d, or until one of the keys in stopOn is pressed, which
+	// it returns; "" means that the time passed. Keys typed before count.
+	Pause(ctx context.Context, d time.Duration, stopOn Keys) (digit string, err error)
+}
+
+// Keys is a set of telephone keys, each one of 0-9, *, #, A-D.
+type Keys string
+
+// PlayRule says what to play and how it may end.
+type PlayRule struct {
+	// Sounds are played one after the other without a gap. Each is
+	// "media:<key>", a bare name, or one of Asterisk's own kinds: "sound:",
+	// "digits:", "number:", "characters:", "tone:", "silence:<milliseconds>".
+	// At most [MaxSounds].
+	Sounds []string
+	// Answer answers the call as soon as all sounds are known to exist, and
+	// before the first is heard. Without it, and before an answer, the sounds
+	// are early media (SIP 183).
+	Answer bool
+	// StopOn ends the playback at the first of these keys, typed before or
+	// during it.
+	StopOn Keys
+	// Controls are the keys that move inside the playback.
+	Controls Controls
+	// Language is the caller's language as a BCP 47 tag such as "it-IT"; ""
+	// is the default of the platform.
+	Language string
+}
+
+// MaxSounds is the greatest number of sounds in one [PlayRule].
+const MaxSounds = 128
+
+// Controls are the keys that control a playback. An empty set disables that
+// control. A key may stand in one set only.
+type Controls struct {
+	Pause   Keys // pauses, and goes on when pressed again
+	Restart Keys // starts the current sound from its beginning
+	Forward Keys // skips ahead by Skip
+	Back    Keys // skips back by Skip
+	// Skip is how far Forward and Back go; 0 means 3 s.
+	Skip time.Duration
+}
+
+// Any reports whether a control key is set.
+func (c Controls) Any() bool {
+	return c.Pause != "" || c.Restart != "" || c.Forward != "" || c.Back != ""
+}
+
+// Played tells how a playback went.
+type Played struct {
+	// Heard is how long the caller was played to, by Asterisk's clock.
+	Heard time.Duration
+	// Ended says what ended it.
+	Ended PlayEnd
+	// Digit is the key that stopped it, with EndedByDigit.
+	Digit string
+	// Sound is the index in PlayRule.Sounds that was playing at the end, and
+	// Offset how far it had come.
+	Sound  int
+	Offset time.Duration
+}
+
+// PlayEnd is what ended a playback.
+type PlayEnd string
+
+// The ends of a playback.
+const (
+	EndedComplete PlayEnd = "complete" // every sound was heard to its end
+	EndedByDigit  PlayEnd = "digit"    // a StopOn key
+	EndedByHangup PlayEnd = "hangup"   // the caller hung up, or the call was ended
+	EndedFailed   PlayEnd = "failed"   // Asterisk could not play it
+)
