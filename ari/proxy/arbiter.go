@@ -1,0 +1,334 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// The times of the protocol.
+const (
+	assignTimeout  = 150 * time.Millisecond // for one worker to accept
+	offerTimeout   = 300 * time.Millisecond // for a new call to be accepted at all
+	leaseTime      = 3 * time.Second        // without a renewal
+	workerTimeout  = 3 * time.Second        // without a heartbeat
+	farewellTime   = 5 * time.Second        // for a channel to end after its flow
+	maxMissing     = 2                      // renewals that do not list a session
+	maxUnacked     = 256                    // events kept for the owner
+	maxResults     = 64                     // command results kept of a session
+	maxLiveCommand = 64                     // commands of a session under way at once
+)
+
+// Arbiter decides who runs each session of one node. It is the whole
+// ownership protocol and nothing else: [Arbiter.Step] takes a message and the
+// time, changes the state and returns what is to be done. It does no I/O,
+// reads no clock and starts no goroutine, so that its schedules can be tested
+// by the thousand. It is not safe for concurrent use.
+type Arbiter struct {
+	boot     uint64
+	rand     *rand.Rand
+	draining bool
+	linked   bool // connected to NATS
+	workers  map[string]*workerState
+	sessions map[string]*session
+	pending  map[string]*session // those that no worker has accepted yet
+	out      []Action
+}
+
+// NewArbiter returns the arbiter of a gateway's boot-th start. The seed makes
+// its choices between equally good workers repeatable.
+func NewArbiter(boot, seed uint64) *Arbiter {
+	return &Arbiter{
+		boot:     boot,
+		rand:     rand.New(rand.NewPCG(seed, boot)),
+		linked:   true,
+		workers:  make(map[string]*workerState),
+		sessions: make(map[string]*session),
+		pending:  make(map[string]*session),
+	}
+}
+
+// workerState is what the arbiter knows of one life of a worker.
+type workerState struct {
+	hb       Heartbeat
+	seen     time.Time
+	since    int  // assigned since the heartbeat
+	suspect  bool // did not answer; no candidate until its next heartbeat
+	sessions map[string]*session
+}
+
+// sessionState is where a session stands.
+type sessionState uint8
+
+const (
+	stateNew      sessionState = iota // no worker asked yet, or the last one asked did not take it
+	stateAssigned                     // offered to a worker
+	stateOwned                        // accepted
+	stateOrphan                       // its worker is lost
+)
+
+type session struct {
+	id      string
+	state   sessionState
+	token   Token
+	worker  string // name.boot of whom it is offered to or owned by
+	created time.Time
+	asked   time.Time // when it was offered to worker
+	lease   time.Time // until when the owner need not renew
+	missing int
+
+	first  uint64   // number of events[0]
+	events [][]byte // unacknowledged, oldest first
+	sent   uint64   // the last event that was sent to the present owner
+	urgent uint64   // the last event that the owner must have now
+	lost   bool     // events before first were dropped unacknowledged
+
+	commands map[string]*commandState
+	order    []string // ids of finished commands, oldest first
+
+	accepted bool // some worker has accepted it
+	gone     bool // the channel has ended
+	flowDone bool // the flow has ended
+	doneAt   time.Time
+	outcome  []byte
+}
+
+type commandState struct {
+	done    bool
+	result  Outcome
+	replies []string // who waits for the result
+	final   bool
+}
+
+// Outcome is the result of a command, or why there is none.
+type Outcome struct {
+	Result Result
+	Err    string // could not be executed
+}
+
+// Message is what happens to an arbiter. The concrete types are the Msg…
+// structs.
+type Message interface{ message() }
+
+// The messages.
+type (
+	// MsgWorker is a worker's heartbeat.
+	MsgWorker struct{ Heartbeat Heartbeat }
+	// MsgWorkerGone says that a worker's subject has no subscriber.
+	MsgWorkerGone struct{ Worker string }
+	// MsgStart is a call that has entered Stasis; Raw is its StasisStart.
+	MsgStart struct {
+		Session string
+		Raw     []byte
+	}
+	// MsgEvent is an event of a session. Lazy events wake nobody: they travel
+	// with the next one that does. Gone marks the last event of the channel.
+	MsgEvent struct {
+		Session    string
+		Raw        []byte
+		Lazy, Gone bool
+	}
+	// MsgAccept is a worker's answer to an offer.
+	MsgAccept struct {
+		Session string
+		Token   Token
+		Busy    bool
+		Command *MsgCommand
+	}
+	// MsgCommand is a command of a worker; Reply is where its result goes.
+	MsgCommand struct {
+		Session string
+		Token   Token
+		Ack     uint64
+		Command Command
+		Reply   string
+	}
+	// MsgDone is the result of a command that was executed.
+	MsgDone struct {
+		Session string
+		ID      string
+		Outcome Outcome
+	}
+	// MsgRenew is a worker's renewal.
+	MsgRenew struct {
+		Worker  string
+		Entries []renewEntry
+		Reply   string
+	}
+	// MsgResync asks for the events after Seq once more.
+	MsgResync struct {
+		Session string
+		Token   Token
+		Seq     uint64
+		Reply   string
+	}
+	// MsgLink says that the connection to NATS was made or lost.
+	MsgLink struct{ Up bool }
+	// MsgLost says that events of all sessions may have been missed, because
+	// the connection to Asterisk was interrupted.
+	MsgLost struct{}
+	// MsgDrain stops the intake of new calls.
+	MsgDrain struct{}
+	// MsgTick lets time pass. The gateway sends it at least every 250 ms, and
+	// at the time that [Arbiter.Next] names.
+	MsgTick struct{}
+)
+
+func (MsgWorker) message()     {}
+func (MsgWorkerGone) message() {}
+func (MsgStart) message()      {}
+func (MsgEvent) message()      {}
+func (MsgAccept) message()     {}
+func (MsgCommand) message()    {}
+func (MsgDone) message()       {}
+func (MsgRenew) message()      {}
+func (MsgResync) message()     {}
+func (MsgLink) message()       {}
+func (MsgLost) message()       {}
+func (MsgDrain) message()      {}
+func (MsgTick) message()       {}
+
+// Action is what the gateway has to do. The concrete types are the Act…
+// structs. They are to be carried out in order.
+type Action interface{ action() }
+
+// The actions.
+type (
+	// ActAssign offers a session to a worker.
+	ActAssign struct {
+		Worker  string
+		Session string
+		Token   Token
+		First   uint64
+		Events  [][]byte
+	}
+	// ActEvents sends events to the owner.
+	ActEvents struct {
+		Worker  string
+		Session string
+		Token   Token
+		First   uint64
+		Events  [][]byte
+		Lost    bool
+	}
+	// ActAccepted says that a worker has taken a session. Bare is set when it
+	// sent no command along that will show the caller that someone is there.
+	ActAccepted struct {
+		Session string
+		Worker  string
+		Waited  time.Duration // since StasisStart
+		Bare    bool
+	}
+	// ActExecute executes a command. First is set for the first of the
+	// session.
+	ActExecute struct {
+		Session string
+		Command Command
+		First   bool
+	}
+	// ActReply answers a command.
+	ActReply struct {
+		Reply   string
+		Stale   bool
+		Outcome Outcome
+	}
+	// ActRenewed answers a renewal or a resync.
+	ActRenewed struct {
+		Reply string
+		Stale []string
+	}
+	// ActRefuse refuses a call that no worker has taken, with SIP 503.
+	ActRefuse struct {
+		Session string
+		Reason  string
+	}
+	// ActAbandon hangs up a call whose worker is lost.
+	ActAbandon struct {
+		Session string
+		Worker  string
+		Reason  string
+	}
+	// ActSweep makes sure that the channel of an ended flow is gone.
+	ActSweep struct{ Session string }
+	// ActClosed says that channel and flow have ended. Outcome is what the
+	// flow reported, nil when it was lost.
+	ActClosed struct {
+		Session string
+		Outcome []byte
+	}
+)
+
+func (ActAssign) action()   {}
+func (ActEvents) action()   {}
+func (ActAccepted) action() {}
+func (ActExecute) action()  {}
+func (ActReply) action()    {}
+func (ActRenewed) action()  {}
+func (ActRefuse) action()   {}
+func (ActAbandon) action()  {}
+func (ActSweep) action()    {}
+func (ActClosed) action()   {}
+
+// Step lets one message happen at the time now and returns what is to be
+// done, in order. The returned slice is valid until the next Step.
+func (a *Arbiter) Step(now time.Time, m Message) []Action {
+	clear(a.out)
+	a.out = a.out[:0]
+	switch m := m.(type) {
+	case MsgWorker:
+		a.workerBeat(now, m.Heartbeat)
+	case MsgWorkerGone:
+		a.workerGone(now, m.Worker)
+	case MsgStart:
+		a.start(now, m)
+	case MsgEvent:
+		a.event(now, m)
+	case MsgAccept:
+		a.accept(now, m)
+	case MsgCommand:
+		a.command(now, m)
+	case MsgDone:
+		a.done(now, m)
+	case MsgRenew:
+		a.renew(now, m)
+	case MsgResync:
+		a.resync(m)
+	case MsgLink:
+		a.link(now, m.Up)
+	case MsgLost:
+		a.eventsLost()
+	case MsgDrain:
+		a.draining = true
+	case MsgTick:
+		a.tick(now)
+	}
+	return a.out
+}
+
+// Len returns the number of sessions.
+func (a *Arbiter) Len() int { return len(a.sessions) }
+
+// Known reports whether the session exists.
+func (a *Arbiter) Known(session string) bool {
+	_, ok := a.sessions[session]
+	return ok
+}
+
+// Sessions returns the ids of all sessions, in no order.
+func (a *Arbiter) Sessions() []string {
+	ids := make([]string, 0, len(a.sessions))
+	for id := range a.sessions {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Unacked returns the number of events that no worker has acknowledged.
+func (a *Arbiter) Unacked() int {
+	n := 0
+	for _, s := range a.sessions {
+		n += len(s.events)
+	}
+	return n
+}
+
+func (a *Arbiter) do(action Action) { a.out = append(a.out, action) }

@@ -1,0 +1,215 @@
+package proxy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// workerBeat takes in a worker's heartbeat; calls that wait for a worker are
+// offered at once.
+func (a *Arbiter) workerBeat(now time.Time, hb Heartbeat) {
+	w, ok := a.workers[hb.key()]
+	if !ok {
+		w = &workerState{sessions: make(map[string]*session)}
+		a.workers[hb.key()] = w
+	}
+	w.hb, w.seen, w.since, w.suspect = hb, now, 0, false
+	for _, s := range a.waiting() {
+		a.offer(now, s)
+	}
+}
+
+// waiting returns the sessions that no worker could be asked for yet, oldest
+// first.
+func (a *Arbiter) waiting() []*session {
+	var out []*session
+	for _, s := range a.pending {
+		if s.state == stateNew {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(x, y *session) int {
+		return cmp.Or(x.created.Compare(y.created), cmp.Compare(x.id, y.id))
+	})
+	return out
+}
+
+// workerGone forgets a worker that nobody can reach. Its sessions stay owned
+// until their lease ends: only its subscription is known to be gone.
+func (a *Arbiter) workerGone(now time.Time, worker string) {
+	w, ok := a.workers[worker]
+	if !ok {
+		return
+	}
+	w.suspect = true
+	for _, s := range a.ordered(w.sessions) {
+		if s.state == stateAssigned {
+			a.next(now, s)
+		}
+	}
+}
+
+// start makes a session of a call that has entered Stasis.
+func (a *Arbiter) start(now time.Time, m MsgStart) {
+	if s, ok := a.sessions[m.Session]; ok {
+		// The channel came back, for instance from a transfer.
+		a.append(s, m.Raw, false)
+		a.flush(s)
+		return
+	}
+	s := &session{
+		id: m.Session, created: now, token: Token{Boot: a.boot},
+		first: 1, commands: make(map[string]*commandState),
+	}
+	a.append(s, m.Raw, false)
+	a.sessions[s.id], a.pending[s.id] = s, s
+	if a.draining {
+		a.refuse(s, "the node is draining")
+		return
+	}
+	a.offer(now, s)
+}
+
+// offer asks the best candidate to take a session, or refuses the call when
+// its time has run out. With no candidate the session waits for a heartbeat
+// or the end of its time.
+func (a *Arbiter) offer(now time.Time, s *session) {
+	if now.Sub(s.created) >= offerTimeout {
+		a.refuse(s, "no worker took the call")
+		return
+	}
+	if !a.linked {
+		return
+	}
+	name := a.candidate(now)
+	if name == "" {
+		return
+	}
+	w := a.workers[name]
+	w.since++
+	w.sessions[s.id] = s
+	s.worker, s.asked, s.state = name, now, stateAssigned
+	s.token.Epoch++
+	s.sent = s.last()
+	a.do(ActAssign{Worker: name, Session: s.id, Token: s.token, First: s.first, Events: slices.Clone(s.events)})
+}
+
+// next takes a session away from a worker that did not accept it, and offers
+// it to another.
+func (a *Arbiter) next(now time.Time, s *session) {
+	a.detach(s)
+	s.state = stateNew
+	a.offer(now, s)
+}
+
+// candidate returns the better of two workers chosen at random among those
+// that are alive, not draining, not suspect and have room; "" if there is
+// none. Two choices spread calls almost evenly although every gateway only
+// sees loads that are up to a second old.
+func (a *Arbiter) candidate(now time.Time) string {
+	var names []string
+	for name, w := range a.workers {
+		if now.Sub(w.seen) < workerTimeout && !w.hb.Draining && !w.suspect && w.hb.Free > w.since {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	one, two := names[a.rand.IntN(len(names))], names[a.rand.IntN(len(names))]
+	if a.load(two) < a.load(one) {
+		return two
+	}
+	return one
+}
+
+func (a *Arbiter) load(worker string) int {
+	w := a.workers[worker]
+	return w.hb.Load + w.since
+}
+
+// accept takes in a worker's answer to an offer.
+func (a *Arbiter) accept(now time.Time, m MsgAccept) {
+	s, ok := a.sessions[m.Session]
+	if !ok || m.Token != s.token || s.state != stateAssigned {
+		// Late: somebody else was asked, or the caller has gone. The worker
+		// learns it from the answer to its command, or to its renewal.
+		if m.Command != nil {
+			a.command(now, *m.Command)
+		}
+		return
+	}
+	if m.Busy {
+		if w := a.workers[s.worker]; w != nil {
+			w.suspect = true
+		}
+		a.next(now, s)
+		return
+	}
+	a.own(now, s, m.Command == nil)
+	if m.Command != nil {
+		a.command(now, *m.Command)
+	}
+}
+
+// own makes the worker that was asked the owner.
+func (a *Arbiter) own(now time.Time, s *session, bare bool) {
+	s.state, s.missing, s.accepted = stateOwned, 0, true
+	delete(a.pending, s.id)
+	s.lease = now.Add(leaseTime)
+	a.do(ActAccepted{Session: s.id, Worker: s.worker, Waited: now.Sub(s.created), Bare: bare})
+	a.flush(s)
+}
+
+// refuse ends a session that no worker has taken.
+func (a *Arbiter) refuse(s *session, reason string) {
+	a.do(ActRefuse{Session: s.id, Reason: reason})
+	a.forget(s)
+}
+
+// detach takes a session off its worker's list.
+func (a *Arbiter) detach(s *session) {
+	if w := a.workers[s.worker]; w != nil {
+		delete(w.sessions, s.id)
+	}
+	s.worker = ""
+}
+
+// forget removes a session; commands that come later are stale.
+func (a *Arbiter) forget(s *session) {
+	for _, id := range sortedKeys(s.commands) {
+		for _, reply := range s.commands[id].replies {
+			a.do(ActReply{Reply: reply, Stale: true})
+		}
+	}
+	a.detach(s)
+	delete(a.sessions, s.id)
+	delete(a.pending, s.id)
+}
+
+// Next returns when the next MsgTick is due on account of an offer that runs
+// out; zero means that the regular ticks suffice.
+func (a *Arbiter) Next() time.Time {
+	var next time.Time
+	for _, s := range a.pending {
+		due := s.created.Add(offerTimeout)
+		if s.state == stateAssigned {
+			due = a.deadline(s)
+		}
+		if next.IsZero() || due.Before(next) {
+			next = due
+		}
+	}
+	return next
+}
+
+// deadline is when the worker that was asked must have answered.
+func (a *Arbiter) deadline(s *session) time.Time {
+	due, last := s.asked.Add(assignTimeout), s.created.Add(offerTimeout)
+	if last.Before(due) {
+		return last
+	}
+	return due
+}

@@ -1,0 +1,277 @@
+package proxy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// event takes in an event of a session.
+func (a *Arbiter) event(now time.Time, m MsgEvent) {
+	s, ok := a.sessions[m.Session]
+	if !ok {
+		return
+	}
+	a.append(s, m.Raw, m.Lazy)
+	if m.Gone && !s.gone {
+		s.gone = true
+		if !s.accepted {
+			// The caller gave up before anybody had taken the call.
+			a.do(ActClosed{Session: s.id})
+			a.forget(s)
+			return
+		}
+		if a.closed(s) {
+			return
+		}
+		s.doneAt = now
+	}
+	a.flush(s)
+}
+
+// append numbers an event and keeps it until it is acknowledged.
+func (a *Arbiter) append(s *session, raw []byte, lazy bool) {
+	if len(s.events) == maxUnacked {
+		s.events = slices.Delete(s.events, 0, 1)
+		s.first++
+		s.lost = true
+	}
+	s.events = append(s.events, raw)
+	if !lazy {
+		s.urgent = s.last()
+	}
+}
+
+// last is the number of the newest event.
+func (s *session) last() uint64 { return s.first + uint64(len(s.events)) - 1 }
+
+// flush sends the owner what it has not been sent, if something of it is
+// urgent.
+func (a *Arbiter) flush(s *session) {
+	if s.state != stateOwned || !a.linked || s.flowDone || (s.urgent <= s.sent && !s.lost) {
+		return
+	}
+	from := max(s.sent+1, s.first)
+	if from > s.last() && !s.lost {
+		return
+	}
+	events := slices.Clone(s.events[from-s.first:])
+	a.do(ActEvents{Worker: s.worker, Session: s.id, Token: s.token, First: from, Events: events, Lost: s.lost})
+	s.sent, s.lost = s.last(), false
+}
+
+// ack forgets events that the owner has taken in.
+func (s *session) ack(seq uint64) {
+	if seq < s.first {
+		return
+	}
+	n := min(seq-s.first+1, uint64(len(s.events)))
+	s.events = slices.Delete(s.events, 0, int(n))
+	s.first += n
+	s.sent = max(s.sent, s.first-1)
+}
+
+// command takes in a command: a stale one is told so, a known one joins or
+// gets the stored result, a new one is executed.
+func (a *Arbiter) command(now time.Time, m MsgCommand) {
+	s, ok := a.sessions[m.Session]
+	if !ok || m.Token != s.token || s.state == stateNew || s.state == stateOrphan {
+		a.do(ActReply{Reply: m.Reply, Stale: true})
+		return
+	}
+	if s.state == stateAssigned {
+		// The acceptance was lost or comes later; the command proves it.
+		a.own(now, s, false)
+	}
+	s.ack(m.Ack)
+	if c, ok := s.commands[m.Command.ID]; ok {
+		if c.done {
+			a.do(ActReply{Reply: m.Reply, Outcome: c.result})
+		} else if !slices.Contains(c.replies, m.Reply) {
+			c.replies = append(c.replies, m.Reply)
+		}
+		return
+	}
+	if len(s.commands)-len(s.order) >= maxLiveCommand {
+		a.do(ActReply{Reply: m.Reply, Outcome: Outcome{Err: "too many commands of the session are under way"}})
+		return
+	}
+	first := len(s.commands) == 0
+	s.commands[m.Command.ID] = &commandState{replies: []string{m.Reply}, final: m.Command.Final}
+	if m.Command.Final {
+		s.outcome = m.Command.Outcome
+	}
+	a.do(ActExecute{Session: s.id, Command: m.Command, First: first})
+}
+
+// done stores the result of a command and hands it to all who wait.
+func (a *Arbiter) done(now time.Time, m MsgDone) {
+	s, ok := a.sessions[m.Session]
+	if !ok {
+		return
+	}
+	c, ok := s.commands[m.ID]
+	if !ok || c.done {
+		return
+	}
+	for _, reply := range c.replies {
+		a.do(ActReply{Reply: reply, Outcome: m.Outcome})
+	}
+	c.done, c.result, c.replies = true, m.Outcome, nil
+	s.order = append(s.order, m.ID)
+	if len(s.order) > maxResults {
+		delete(s.commands, s.order[0])
+		s.order = slices.Delete(s.order, 0, 1)
+	}
+	if c.final {
+		s.flowDone, s.doneAt = true, now
+		a.closed(s)
+	}
+}
+
+// closed ends the session if channel and flow have ended.
+func (a *Arbiter) closed(s *session) bool {
+	if !s.gone || !s.flowDone {
+		return false
+	}
+	a.do(ActClosed{Session: s.id, Outcome: s.outcome})
+	a.forget(s)
+	return true
+}
+
+// renew takes in a worker's renewal.
+func (a *Arbiter) renew(now time.Time, m MsgRenew) {
+	var stale []string
+	listed := make(map[string]bool, len(m.Entries))
+	for _, e := range m.Entries {
+		s, ok := a.sessions[e.Session]
+		if !ok || s.token != e.Token || s.worker != m.Worker || s.state != stateOwned {
+			stale = append(stale, e.Session)
+			continue
+		}
+		listed[e.Session] = true
+		s.lease, s.missing = now.Add(leaseTime), 0
+		s.ack(e.Seq)
+	}
+	a.do(ActRenewed{Reply: m.Reply, Stale: stale})
+	w := a.workers[m.Worker]
+	if w == nil {
+		return
+	}
+	for _, s := range a.ordered(w.sessions) {
+		if s.state != stateOwned || listed[s.id] || s.flowDone {
+			continue
+		}
+		if s.missing++; s.missing >= maxMissing {
+			a.orphan(s, "its worker no longer knows it")
+		}
+	}
+}
+
+// orphan takes a session from an owner that is lost.
+func (a *Arbiter) orphan(s *session, reason string) {
+	worker := s.worker
+	a.detach(s)
+	s.state = stateOrphan
+	s.flowDone = true
+	a.do(ActAbandon{Session: s.id, Worker: worker, Reason: reason})
+	a.closed(s)
+}
+
+// resync sends the events after m.Seq again.
+func (a *Arbiter) resync(m MsgResync) {
+	s, ok := a.sessions[m.Session]
+	if !ok || m.Token != s.token || s.state != stateOwned {
+		a.do(ActRenewed{Reply: m.Reply, Stale: []string{m.Session}})
+		return
+	}
+	a.do(ActRenewed{Reply: m.Reply})
+	s.ack(m.Seq)
+	if m.Seq+1 < s.first {
+		s.lost = true
+	}
+	s.sent = max(m.Seq, s.first-1)
+	s.urgent = s.last()
+	a.flush(s)
+}
+
+// link takes in the state of the connection to NATS. While it is down no
+// lease ends; when it is back every owner has a whole lease to renew in, and
+// is sent again what it has not acknowledged.
+func (a *Arbiter) link(now time.Time, up bool) {
+	if up == a.linked {
+		return
+	}
+	a.linked = up
+	if !up {
+		return
+	}
+	for _, s := range a.ordered(a.sessions) {
+		switch s.state {
+		case stateOwned:
+			s.lease, s.missing = now.Add(leaseTime), 0
+			s.sent = s.first - 1
+			s.urgent = s.last()
+			a.flush(s)
+		case stateAssigned:
+			a.next(now, s)
+		case stateNew:
+			a.offer(now, s)
+		case stateOrphan:
+		}
+	}
+}
+
+// eventsLost tells every owner that it has to look at its channel again.
+func (a *Arbiter) eventsLost() {
+	for _, s := range a.ordered(a.sessions) {
+		s.lost = true
+		a.flush(s)
+	}
+}
+
+// tick ends what has run out of time.
+func (a *Arbiter) tick(now time.Time) {
+	for name, w := range a.workers {
+		if now.Sub(w.seen) > 10*workerTimeout && len(w.sessions) == 0 {
+			delete(a.workers, name)
+		}
+	}
+	for _, s := range a.ordered(a.sessions) {
+		switch s.state {
+		case stateNew:
+			a.offer(now, s)
+		case stateAssigned:
+			if !now.Before(a.deadline(s)) {
+				if w := a.workers[s.worker]; w != nil {
+					w.suspect = true
+				}
+				a.next(now, s)
+			}
+		case stateOwned:
+			if a.linked && !s.flowDone && now.After(s.lease) {
+				a.orphan(s, "its worker has not renewed it")
+				continue
+			}
+			a.sweep(now, s)
+		case stateOrphan:
+			a.sweep(now, s)
+		}
+	}
+}
+
+// sweep asks for the end of a channel whose flow ended a while ago.
+func (a *Arbiter) sweep(now time.Time, s *session) {
+	if s.flowDone && !s.gone && now.Sub(s.doneAt) >= farewellTime {
+		s.doneAt = now
+		a.do(ActSweep{Session: s.id})
+	}
+}
+
+// ordered returns sessions by id, so that a schedule can be replayed.
+func (a *Arbiter) ordered(m map[string]*session) []*session {
+	return slices.SortedFunc(maps.Values(m), func(x, y *session) int { return cmp.Compare(x.id, y.id) })
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
