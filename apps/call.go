@@ -2,6 +2,7 @@ package apps
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -27,17 +28,42 @@ type Call interface {
 
 	// Play plays the sounds of rule and returns when they have ended, when a
 	// key stopped them, or with an error. A [*MediaError] says that a sound
-	// cannot be played; as long as the call is not answered nothing has been
-	// heard then. Played is filled in on error too, as far as it is known.
+	// cannot be played; all sounds are looked up first, so nothing of this rule
+	// has been heard then, and the call is not answered by it. Played is filled
+	// in on error too, as far as it is known.
+	//
+	// A StopOn key typed before Play stops it at once: the sounds are looked
+	// up, the call is answered if rule says so, nothing is heard. A key that
+	// stopped or controlled a playback is used up; any other stays for later
+	// verbs, in the order typed. Control keys count only while Play runs.
 	Play(ctx context.Context, rule PlayRule) (Played, error)
 
 	// Pause waits for d, or until one of the keys in stopOn is pressed, which
-	// it returns; "" means that the time passed. Keys typed before count.
+	// it returns and uses up; "" means that the time passed. Keys typed before
+	// count; other keys stay for later verbs.
 	Pause(ctx context.Context, d time.Duration, stopOn Keys) (digit string, err error)
 }
 
 // Keys is a set of telephone keys, each one of 0-9, *, #, A-D.
 type Keys string
+
+// AllKeys is the set of every key that a telephone has.
+const AllKeys Keys = "0123456789*#ABCD"
+
+// Has reports whether key, one character, is in the set.
+func (k Keys) Has(key string) bool {
+	return len(key) == 1 && strings.Contains(string(k), key)
+}
+
+// Without returns the set less the keys of other.
+func (k Keys) Without(other Keys) Keys {
+	return Keys(strings.Map(func(r rune) rune {
+		if strings.ContainsRune(string(other), r) {
+			return -1
+		}
+		return r
+	}, string(k)))
+}
 
 // PlayRule says what to play and how it may end.
 type PlayRule struct {
@@ -68,10 +94,21 @@ const MaxSounds = 128
 type Controls struct {
 	Pause   Keys // pauses, and goes on when pressed again
 	Restart Keys // starts the current sound from its beginning
-	Forward Keys // skips ahead by Skip
-	Back    Keys // skips back by Skip
+	Forward Keys // skips ahead by Skip, at most to the end of the current sound
+	Back    Keys // skips back by Skip, at most to the current sound's beginning
 	// Skip is how far Forward and Back go; 0 means 3 s.
 	Skip time.Duration
+}
+
+// Keys returns all the keys that control something.
+func (c Controls) Keys() Keys { return c.Pause + c.Restart + c.Forward + c.Back }
+
+// SkipBy is how far Forward and Back go, with the default filled in.
+func (c Controls) SkipBy() time.Duration {
+	if c.Skip == 0 {
+		return 3 * time.Second
+	}
+	return c.Skip
 }
 
 // Any reports whether a control key is set.
@@ -81,7 +118,8 @@ func (c Controls) Any() bool {
 
 // Played tells how a playback went.
 type Played struct {
-	// Heard is how long the caller was played to, by Asterisk's clock.
+	// Heard is how long the caller was played to, by Asterisk's clock. Time
+	// in which a control key had paused the playback does not count.
 	Heard time.Duration
 	// Ended says what ended it.
 	Ended PlayEnd
@@ -100,6 +138,6 @@ type PlayEnd string
 const (
 	EndedComplete PlayEnd = "complete" // every sound was heard to its end
 	EndedByDigit  PlayEnd = "digit"    // a StopOn key
-	EndedByHangup PlayEnd = "hangup"   // the caller hung up, or the call was ended
-	EndedFailed   PlayEnd = "failed"   // Asterisk could not play it
+	EndedByHangup PlayEnd = "hangup"   // ctx ended: mostly, the caller hung up
+	EndedFailed   PlayEnd = "failed"   // a sound could not be played; comes with a MediaError
 )

@@ -25,6 +25,7 @@ const (
 	FaultCaller   Fault = "caller"   // a request that cannot be served as it stands
 	FaultUs       Fault = "platform" // a defect or an overload of the platform
 	FaultUpstream Fault = "upstream" // something the platform depends on, such as storage
+	FaultNobody   Fault = "nobody"   // nothing failed: the call was meant to end unanswered
 )
 
 // Verdict is what an error means for the caller: the SIP status (RFC 3261
@@ -99,13 +100,19 @@ func (e *MediaError) verdict() Verdict {
 }
 
 // VerdictOf returns the verdict that err carries, or 500 and [FaultUs] for an
-// error that carries none.
+// error that carries none. [ErrHangup] is 487, [ErrDraining] 503.
 func VerdictOf(err error) Verdict {
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r.Verdict
 	}
 	if m, ok := errors.AsType[*MediaError](err); ok {
 		return m.verdict()
+	}
+	switch {
+	case errors.Is(err, ErrHangup):
+		return Verdict{Status: 487, Reason: ErrHangup.Error(), Fault: FaultCaller}
+	case errors.Is(err, ErrDraining):
+		return Verdict{Status: 503, Reason: ErrDraining.Error(), Fault: FaultUs}
 	}
 	return Verdict{Status: 500, Reason: "internal error", Fault: FaultUs}
 }

@@ -1,0 +1,253 @@
+package calltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"asterism/apps"
+)
+
+// Forever is the length of a sound that does not end by itself, such as a
+// tone.
+const Forever = time.Duration(1<<62 - 1)
+
+// maxVerbs stops a flow that goes round in circles without time passing;
+// maxVerbsAfterEnd one that does not notice that its call is over.
+const (
+	maxVerbs         = 100_000
+	maxVerbsAfterEnd = 20
+)
+
+type medium struct {
+	length  time.Duration
+	problem apps.MediaProblem
+}
+
+// Caller is a call whose other end is the test: an [apps.Call] that plays
+// sounds of declared lengths to nobody and notes down what was heard. It is
+// its own [Bench]. Use it inside a synctest bubble.
+type Caller struct {
+	ctx    context.Context //nolint:containedctx // the context of the call is what a Caller makes
+	cancel context.CancelCauseFunc
+
+	mu       sync.Mutex
+	media    map[string]medium
+	typed    []string      // keys that no verb has used up yet
+	pressed  chan struct{} // has a token when a key was added
+	answered bool
+	heard    []string
+	log      transcript
+	busy     string   // the verb that runs
+	verbs    int      // how many were called
+	late     int      // how many of them after the end of the call
+	problems []string // misuse of the call by the flow
+}
+
+var (
+	_ Bench     = (*Caller)(nil)
+	_ apps.Call = (*Caller)(nil)
+)
+
+// NewCaller returns a caller whose call comes in now.
+func NewCaller(ctx context.Context) *Caller {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &Caller{
+		ctx: ctx, cancel: cancel,
+		media:   make(map[string]medium),
+		pressed: make(chan struct{}, 1),
+		log:     transcript{start: time.Now()},
+	}
+}
+
+// Call returns the caller's call.
+func (c *Caller) Call() apps.Call { return c }
+
+// Context returns the context of the call.
+func (c *Caller) Context() context.Context { return c.ctx }
+
+// Media makes a sound known; see [Bench].
+func (c *Caller) Media(sound string, length time.Duration, problem apps.MediaProblem) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.media[sound] = medium{length, problem}
+}
+
+// Press presses a key, unless the call is over.
+func (c *Caller) Press(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return
+	}
+	c.log.act("presses " + key)
+	c.typed = append(c.typed, key)
+	select {
+	case c.pressed <- struct{}{}:
+	default: // a token that is already there announces this key too
+	}
+}
+
+// Hangup ends the call from the caller's side.
+func (c *Caller) Hangup() { c.end("hangs up", apps.ErrHangup) }
+
+func (c *Caller) end(what string, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() == nil {
+		c.log.act(what)
+		c.cancel(cause)
+	}
+}
+
+// Heard lists the sounds that the caller has heard something of.
+func (c *Caller) Heard() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.heard...)
+}
+
+// Answered reports whether the call was answered.
+func (c *Caller) Answered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answered
+}
+
+// Problems lists what the flow did that no flow may do.
+func (c *Caller) Problems() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.problems...)
+}
+
+// Answer implements [apps.Call].
+func (c *Caller) Answer(ctx context.Context) error {
+	leave, err := c.enter(ctx, "Answer")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	c.answer()
+	return nil
+}
+
+func (c *Caller) answer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.answered {
+		c.answered = true
+		c.log.add("is answered")
+	}
+}
+
+// Pause implements [apps.Call].
+func (c *Caller) Pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (string, error) {
+	leave, err := c.enter(ctx, "Pause")
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	if key := c.take(stopOn); key != "" {
+		return key, nil
+	}
+	c.hear(nothing)
+	defer c.hear("")
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-c.ctx.Done(): // ctx need not be made from the call's
+			return "", context.Cause(c.ctx)
+		case <-timer.C:
+			return "", nil
+		case <-c.pressed:
+			if key := c.take(stopOn); key != "" {
+				return key, nil
+			}
+		}
+	}
+}
+
+// errMisuse is what a verb returns that must not have been called.
+var errMisuse = errors.New("calltest: the flow misuses its call")
+
+// enter begins a verb. It refuses a verb beside another one, and one that
+// comes after the end with the cause of it.
+func (c *Caller) enter(ctx context.Context, verb string) (leave func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.verbs++
+	switch {
+	case c.busy != "":
+		return nil, c.misused("%s was called while %s was running: a call belongs to one goroutine", verb, c.busy)
+	case c.verbs > maxVerbs:
+		_ = c.misused("the flow has called %d verbs: it seems to go round in circles", maxVerbs)
+		runtime.Goexit() // it would never return
+		return nil, errMisuse
+	case c.ctx.Err() != nil:
+		if c.late++; c.late > maxVerbsAfterEnd {
+			_ = c.misused("%s was called after the call had ended, and %d verbs before it: a flow must return the error of a verb",
+				verb, maxVerbsAfterEnd)
+			runtime.Goexit() // it would never return
+		}
+		return nil, context.Cause(c.ctx)
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	c.busy = verb
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.busy = ""
+	}, nil
+}
+
+// misused notes a problem and returns it as an error. The lock is held.
+func (c *Caller) misused(format string, args ...any) error {
+	problem := fmt.Sprintf(format, args...)
+	c.problems = append(c.problems, problem)
+	return fmt.Errorf("%w: %s", errMisuse, problem)
+}
+
+// take uses up the first typed key that is in the set.
+func (c *Caller) take(keys apps.Keys) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, key := range c.typed {
+		if keys.Has(key) {
+			c.typed = append(c.typed[:i:i], c.typed[i+1:]...)
+			return key
+		}
+	}
+	return ""
+}
+
+// hear notes what the caller hears from now on; "" is the end of it.
+func (c *Caller) hear(sound string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.hear(sound)
+}
+
+// lookUp returns what is known about a sound. Silence needs no declaration.
+func (c *Caller) lookUp(sound string) medium {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m, ok := c.media[sound]; ok {
+		return m
+	}
+	if ms, ok := strings.CutPrefix(sound, "silence:"); ok {
+		if n, err := strconv.Atoi(ms); err == nil && n >= 0 {
+			return medium{length: time.Duration(n) * time.Millisecond}
+		}
+	}
+	return medium{problem: apps.MediaNotFound}
+}

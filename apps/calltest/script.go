@@ -1,0 +1,198 @@
+package calltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"asterism/apps"
+)
+
+// Script is a call as the caller tells it, in order. The steps of the time
+// line follow one another without a gap: only Hears and Silence take time.
+type Script []Step
+
+// Step is one line of a [Script].
+type Step struct {
+	set  func(*Caller) // before the call
+	do   func(*Caller) // what the caller does at this moment
+	line string        // the event that the transcript must show, without its time
+	hear string        // the sound that the transcript must show
+	long time.Duration // how long
+}
+
+// Has says that a sound exists and how long it is. "silence:…" needs none.
+func Has(sound string, length time.Duration) Step {
+	return Step{set: func(c *Caller) { c.Media(sound, length, "") }}
+}
+
+// Lacks says that a sound cannot be played, and why. A sound without Has and
+// Lacks is not found.
+func Lacks(sound string, problem apps.MediaProblem) Step {
+	return Step{set: func(c *Caller) { c.Media(sound, 0, problem) }}
+}
+
+// Answers expects that the call is answered now.
+func Answers() Step { return Step{line: "is answered"} }
+
+// Hears expects that a sound begins now, or goes on after a caller's step,
+// and that it is heard for d until it ends or the next step comes.
+func Hears(sound string, d time.Duration) Step { return Step{hear: sound, long: d} }
+
+// Silence expects that nothing is heard for d: a Pause, or "silence:…".
+func Silence(d time.Duration) Step { return Step{hear: nothing, long: d} }
+
+// Presses lets the caller press a key now. Steps of the caller at the very
+// beginning of a script come before the flow's first verb.
+func Presses(key string) Step {
+	return Step{line: "presses " + key, do: func(c *Caller) { c.Press(key) }}
+}
+
+// HangsUp lets the caller hang up now.
+func HangsUp() Step { return Step{line: "hangs up", do: (*Caller).Hangup} }
+
+// Drains lets the node run out of its draining time now.
+func Drains() Step {
+	const line = "loses the draining node"
+	return Step{line: line, do: func(c *Caller) { c.end(line, apps.ErrDraining) }}
+}
+
+// Ends expects that the flow returns nil now.
+func Ends() Step { return Step{line: ending(nil)} }
+
+// EndsBy expects that the flow returns err, or an error that wraps it, now.
+// err is [apps.ErrHangup], [apps.ErrDraining] or [apps.ErrMoved].
+func EndsBy(err error) Step { return Step{line: ending(err)} }
+
+// Refuses expects that the flow returns an error with the verdict of this SIP
+// status now, whether or not the call was answered.
+func Refuses(status int) Step { return Step{line: fmt.Sprintf("is refused with SIP %d", status)} }
+
+func ending(err error) string {
+	if err == nil {
+		return "is over"
+	}
+	for _, cause := range []error{apps.ErrHangup, apps.ErrDraining, apps.ErrMoved} {
+		if errors.Is(err, cause) {
+			return "is over because " + cause.Error()
+		}
+	}
+	return fmt.Sprintf("is refused with SIP %d", apps.VerdictOf(err).Status)
+}
+
+// Note is one line that the flow wrote to the call's log.
+type Note struct {
+	Message string
+	Fields  map[string]any
+}
+
+// Result is how a call went.
+type Result struct {
+	// Transcript has a line for each event and each sound heard.
+	Transcript []string
+	// Notes are what the flow noted by its Env.
+	Notes []Note
+	// Err is what the flow returned.
+	Err error
+}
+
+// Run runs the flow with a caller who keeps to the script, in virtual time,
+// and fails the test where the call went differently.
+func Run(t *testing.T, flow apps.Flow, req apps.Request, script Script) Result {
+	t.Helper()
+	var result Result
+	var problems []string
+	synctest.Test(t, func(t *testing.T) {
+		t.Helper()
+		result, problems = run(t.Context(), flow, req, script)
+	})
+	for _, problem := range problems {
+		t.Error(problem)
+	}
+	return result
+}
+
+// run is Run inside its bubble; it returns what would fail the test.
+func run(ctx context.Context, flow apps.Flow, req apps.Request, script Script) (Result, []string) {
+	caller := NewCaller(ctx)
+	defer caller.cancel(apps.ErrHangup)
+	for _, step := range script {
+		if step.set != nil {
+			step.set(caller)
+		}
+	}
+	steps, want := timeline(script)
+	first := 0
+	for ; first < len(steps) && steps[first].do != nil; first++ {
+		steps[first].do(caller)
+	}
+
+	var result Result
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		result = runFlow(caller, flow, req)
+	}()
+	for _, step := range steps[first:] {
+		time.Sleep(step.long)
+		synctest.Wait()
+		if step.do != nil {
+			step.do(caller)
+			synctest.Wait()
+		}
+	}
+	select {
+	case <-done:
+	default:
+		caller.end("hangs up: the script is over, and the flow is not", apps.ErrHangup)
+		<-done
+	}
+	result.Transcript = caller.log.lines()
+	problems := caller.Problems()
+	if diff := compare(want, result.Transcript); diff != "" {
+		problems = append(problems, fmt.Sprintf("the call went differently from its script (flow's result: %v)\n%s", result.Err, diff))
+	}
+	return result, problems
+}
+
+// timeline returns the steps that have a place in time, and the transcript
+// that they expect.
+func timeline(script Script) (steps []Step, want []string) {
+	var at time.Duration
+	for _, step := range script {
+		switch {
+		case step.set != nil:
+			continue
+		case step.hear != "":
+			want = append(want, entry{at: at, what: step.hear, sound: true, until: at + step.long}.String())
+			at += step.long
+		default:
+			want = append(want, entry{at: at, what: step.line}.String())
+		}
+		steps = append(steps, step)
+	}
+	return steps, want
+}
+
+func runFlow(caller *Caller, flow apps.Flow, req apps.Request) (result Result) {
+	env := apps.Env{Log: func(message string, fields ...any) {
+		result.Notes = append(result.Notes, note(message, fields))
+	}}
+	result.Err = flow(caller.Context(), env, caller, req)
+	caller.mu.Lock()
+	defer caller.mu.Unlock()
+	caller.log.add(ending(result.Err))
+	return result
+}
+
+func note(message string, fields []any) Note {
+	n := Note{Message: message, Fields: make(map[string]any)}
+	for i := 0; i+1 < len(fields); i += 2 {
+		n.Fields[strings.TrimSpace(fmt.Sprint(fields[i]))] = fields[i+1]
+	}
+	return n
+}
