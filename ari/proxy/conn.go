@@ -1,0 +1,142 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// ConnOptions say how to reach NATS.
+type ConnOptions struct {
+	// URL is one or more server URLs, separated by commas.
+	URL string
+	// Server is an embedded server to connect to within the process, instead
+	// of URL.
+	Server *Server
+	// Name is shown in the server's list of connections.
+	Name string
+	// User and Password are those of the role.
+	User, Password string
+	// CAFile, CertFile and KeyFile are for TLS; empty means the system's
+	// roots and no client certificate.
+	CAFile, CertFile, KeyFile string
+	Log                       zerolog.Logger
+}
+
+// Conn is a connection to NATS that reconnects for ever and keeps nothing
+// back for a server that is away: a command that was buffered would run after
+// its caller's deadline.
+type Conn struct {
+	nc *nats.Conn
+}
+
+// Connect starts connecting to NATS. It fails only when the options make no
+// sense; a server that is not there yet is waited for, and [Conn.Up] tells.
+func Connect(o ConnOptions) (*Conn, error) {
+	opts := []nats.Option{
+		nats.Name(o.Name),
+		nats.UserInfo(o.User, o.Password),
+		nats.ReconnectBufSize(-1),
+		nats.MaxReconnects(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
+		nats.Timeout(2 * time.Second),
+		nats.PingInterval(2 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		// An authentication error repeats until somebody mends the password;
+		// the server may be the one that is wrong.
+		nats.IgnoreAuthErrorAbort(),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				o.Log.Warn().Err(err).Msg("connection to NATS lost; reconnecting")
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			o.Log.Info().Str("server", nc.ConnectedUrlRedacted()).Msg("connected to NATS")
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			e := o.Log.Error().Err(err)
+			if sub != nil {
+				e = e.Str("subject", sub.Subject)
+			}
+			e.Msg("NATS reported an error")
+		}),
+	}
+	if o.Server != nil {
+		opts = append(opts, nats.InProcessServer(o.Server.srv))
+	}
+	if o.CAFile != "" {
+		opts = append(opts, nats.RootCAs(o.CAFile))
+	}
+	if o.CertFile != "" {
+		opts = append(opts, nats.ClientCert(o.CertFile, o.KeyFile))
+	}
+	nc, err := nats.Connect(o.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to NATS at %s: %w", redact(o.URL), err)
+	}
+	return &Conn{nc: nc}, nil
+}
+
+// redact hides user information in URLs.
+func redact(urls string) string {
+	parts := strings.Split(urls, ",")
+	for i, u := range parts {
+		if scheme, rest, ok := strings.Cut(u, "://"); ok {
+			if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+				parts[i] = scheme + "://" + rest[at+1:]
+			}
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// Up reports whether the connection stands now.
+func (c *Conn) Up() bool { return c.nc.IsConnected() }
+
+// Close closes the connection after what was published has been sent, or
+// after two seconds.
+func (c *Conn) Close() {
+	_ = c.nc.FlushTimeout(2 * time.Second)
+	c.nc.Close()
+}
+
+// publish sends a frame. An error means that it was not sent; it may be tried
+// again.
+func (c *Conn) publish(subject, reply string, header any, parts ...[]byte) error {
+	data, err := encodeFrame(header, parts...)
+	if err != nil {
+		return err
+	}
+	return c.send(subject, reply, data)
+}
+
+// send sends an encoded frame.
+func (c *Conn) send(subject, reply string, data []byte) error {
+	if err := c.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
+		return fmt.Errorf("publishing to %s: %w", subject, err)
+	}
+	return nil
+}
+
+// noResponders reports whether a message says that nobody listens on the
+// subject of the request it answers.
+func noResponders(m *nats.Msg) bool {
+	return len(m.Data) == 0 && m.Header.Get("Status") == "503"
+}
+
+// newBoot returns a name for this start of a process, unique on its host.
+func newBoot() string {
+	return fmt.Sprintf("%x-%x", time.Now().UnixNano(), os.Getpid())
+}
+
+// isGone tells errors that a caller cannot mend by trying again.
+func isGone(err error) bool {
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, ErrFrame)
+}

@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// fenceAfter is how long a worker acts for a node's sessions without the
+// node's word that they are still its own. It is shorter than the lease, so
+// that a worker has stopped before the gateway gives its sessions away.
+const fenceAfter = 2 * time.Second
+
+// nodeLink is what a worker knows of one life of a gateway with sessions
+// here.
+type nodeLink struct {
+	key      string // "node.boot"
+	sessions map[string]*Session
+
+	mu      sync.Mutex
+	heard   time.Time     // when the last renewal that was answered had been sent
+	renewed chan struct{} // closed at the next answer
+}
+
+func newNodeLink(key string) *nodeLink {
+	return &nodeLink{
+		key: key, sessions: make(map[string]*Session),
+		// The assignment itself is the gateway's word.
+		heard: time.Now(), renewed: make(chan struct{}),
+	}
+}
+
+// subject is where commands for the node go.
+func (n *nodeLink) subject() string { return "g." + n.key + ".in" }
+
+// join and leave keep the list of sessions; the worker's lock is held.
+func (n *nodeLink) join(s *Session) { n.sessions[s.id] = s }
+
+func (n *nodeLink) leave(s *Session) {
+	if n.sessions[s.id] == s {
+		delete(n.sessions, s.id)
+	}
+}
+
+// confirmed waits until the node's word is recent enough to act on.
+func (n *nodeLink) confirmed(ctx context.Context) error {
+	for {
+		n.mu.Lock()
+		recent, renewed := time.Since(n.heard) < fenceAfter, n.renewed
+		n.mu.Unlock()
+		if recent {
+			return nil
+		}
+		select {
+		case <-renewed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// answered notes that the node has answered a renewal sent at the time at.
+func (n *nodeLink) answered(at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if at.After(n.heard) {
+		n.heard = at
+	}
+	close(n.renewed)
+	n.renewed = make(chan struct{})
+}
+
+// renewAll renews the sessions of every node.
+func (w *Worker) renewAll() {
+	w.mu.Lock()
+	nodes := slices.Collect(maps.Values(w.nodes))
+	headers := make([]renewHeader, len(nodes))
+	for i, n := range nodes {
+		headers[i] = renewHeader{Kind: kindRenew, Worker: w.key, Sessions: make([]renewEntry, 0, len(n.sessions))}
+		for _, s := range n.sessions {
+			headers[i].Sessions = append(headers[i].Sessions, renewEntry{Session: s.id, Token: s.token, Seq: s.seq.Load()})
+		}
+	}
+	w.mu.Unlock()
+	for i, n := range nodes {
+		w.renew(n, headers[i])
+	}
+}
+
+// renew sends one renewal; its answer is taken in by a goroutine that ends
+// within a second.
+func (w *Worker) renew(n *nodeLink, h renewHeader) {
+	subject, number, ch := w.request()
+	sent := time.Now()
+	if w.conn.publish(n.subject(), subject, h) != nil {
+		w.giveUp(number)
+		return
+	}
+	w.loop.Go(func() {
+		defer w.giveUp(number)
+		select {
+		case r := <-ch:
+			if r.none || r.header.Status != statusDone {
+				return
+			}
+			n.answered(sent)
+			w.drop(n, h, r.header.Stale)
+		case <-time.After(time.Second):
+		}
+	})
+}
+
+// drop ends sessions that are not this worker's any more.
+func (w *Worker) drop(n *nodeLink, h renewHeader, stale []string) {
+	if len(stale) == 0 {
+		return
+	}
+	tokens := make(map[string]Token, len(h.Sessions))
+	for _, e := range h.Sessions {
+		tokens[e.Session] = e.Token
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range stale {
+		// A session that was assigned anew meanwhile has another token.
+		if s := n.sessions[id]; s != nil && s.token == tokens[id] {
+			s.cancel(ErrMoved)
+		}
+	}
+}
