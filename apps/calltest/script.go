@@ -116,6 +116,27 @@ func Run(t *testing.T, flow apps.Flow, req apps.Request, script Script) Result {
 	return result
 }
 
+// Listen runs a flow that ends by itself with a caller who only listens, and
+// tells how it went without comparing it to anything. Only Has and Lacks make
+// sense as steps.
+func Listen(t *testing.T, flow apps.Flow, req apps.Request, steps ...Step) Result {
+	t.Helper()
+	var result Result
+	synctest.Test(t, func(t *testing.T) {
+		t.Helper()
+		caller := NewCaller(t.Context())
+		for _, step := range steps {
+			step.set(caller)
+		}
+		result = runFlow(caller, flow, req)
+		result.Transcript = caller.log.lines()
+		for _, problem := range caller.Problems() {
+			t.Error(problem)
+		}
+	})
+	return result
+}
+
 // run is Run inside its bubble; it returns what would fail the test.
 func run(ctx context.Context, flow apps.Flow, req apps.Request, script Script) (Result, []string) {
 	caller := NewCaller(ctx)
@@ -148,6 +169,8 @@ func run(ctx context.Context, flow apps.Flow, req apps.Request, script Script) (
 	select {
 	case <-done:
 	default:
+		time.Sleep(time.Second) // to show what it does instead
+		synctest.Wait()
 		caller.end("hangs up: the script is over, and the flow is not", apps.ErrHangup)
 		<-done
 	}
