@@ -36,7 +36,7 @@ func TestRunTellsDifferences(t *testing.T) {
 		{
 			"a sound that was not expected", twice,
 			Script{welcome, Answers(), Hears("welcome", 3*time.Second), Ends()},
-			[]string{"✗ 3s      is over                  │ 3s      hears welcome for 1s"},
+			[]string{"✗ 3s      is over              │ 3s      hears welcome for 1s"},
 		},
 		{
 			"a step that never came", announce,
