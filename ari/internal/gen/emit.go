@@ -24,7 +24,7 @@ func generate(apiDir string) (map[string][]byte, error) {
 	}
 	ms := collectModels(rs)
 	sources["models_gen.go"] = emitModels(ms)
-	sources["events_gen.go"] = emitEvents(ms)
+	sources["event_types_gen.go"] = emitEvents(ms)
 	sources["operations_gen.go"] = emitOperations(rs)
 
 	files := make(map[string][]byte, len(sources))
