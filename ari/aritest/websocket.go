@@ -1,0 +1,145 @@
+package aritest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// writeTimeout is how long one event may take to reach the reader. Asterisk gives 100 ms; a
+// busy test machine gets more.
+const writeTimeout = 5 * time.Second
+
+// serveEvents upgrades to a websocket and feeds it until either side leaves.
+func (s *Server) serveEvents(w http.ResponseWriter, hr *http.Request) {
+	h := w.Header()
+	h.Set("Server", "Asterisk/"+s.opt.Version)
+	refuse := func(status int, message string) {
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write(fail(status, message).body)
+	}
+	if !s.authorized(hr) {
+		h.Set("WWW-Authenticate", `Basic realm="Asterisk REST Interface"`)
+		refuse(http.StatusUnauthorized, "Authentication required")
+		return
+	}
+	if s.faults.refusesSocket() {
+		refuse(http.StatusServiceUnavailable, "Service Unavailable")
+		return
+	}
+	names := strings.Split(hr.URL.Query().Get("app"), ",")
+	if names[0] == "" {
+		refuse(http.StatusBadRequest, "Missing parameter app")
+		return
+	}
+	conn, err := websocket.Accept(w, hr, &websocket.AcceptOptions{Subprotocols: []string{"ari"}, InsecureSkipVerify: true})
+	if err != nil {
+		return
+	}
+	f := newFeed(s.opt.EventQueue)
+	f.frozen = s.faults.isFrozen()
+	all, _ := strconv.ParseBool(hr.URL.Query().Get("subscribeAll"))
+	s.mu.Lock()
+	if s.down {
+		s.mu.Unlock()
+		_ = conn.CloseNow()
+		return
+	}
+	for _, name := range names {
+		s.connect(name, f, all)
+	}
+	s.mu.Unlock()
+	s.feedSocket(conn, f)
+	s.mu.Lock()
+	s.disconnect(f)
+	s.mu.Unlock()
+	f.close(false)
+	_ = conn.CloseNow()
+}
+
+// feedSocket writes events until the feed is closed or the peer is gone.
+func (s *Server) feedSocket(conn *websocket.Conn, f *feed) {
+	gone := conn.CloseRead(context.Background())
+	for {
+		batch := f.take(gone.Done())
+		if batch == nil {
+			break
+		}
+		for _, ev := range batch {
+			ctx, cancel := context.WithTimeout(gone, writeTimeout)
+			err := conn.Write(ctx, websocket.MessageText, ev)
+			cancel()
+			if err != nil {
+				return
+			}
+		}
+	}
+	f.mu.Lock()
+	abrupt := f.abrupt
+	f.mu.Unlock()
+	if !abrupt && gone.Err() == nil {
+		_ = conn.Close(websocket.StatusGoingAway, "")
+	}
+}
+
+// hijacker is a ResponseWriter whose connection is one end of a pipe.
+type hijacker struct {
+	conn   net.Conn
+	header http.Header
+	status chan int
+	body   []byte
+}
+
+func (h *hijacker) Header() http.Header { return h.header }
+
+func (h *hijacker) WriteHeader(status int) { h.status <- status }
+
+func (h *hijacker) Write(p []byte) (int, error) {
+	h.body = append(h.body, p...)
+	return len(p), nil
+}
+
+// Hijack implements [http.Hijacker].
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
+}
+
+// upgradeInMemory does the websocket handshake over a pipe.
+func (s *Server) upgradeInMemory(hr *http.Request) (*http.Response, error) {
+	client, server := net.Pipe()
+	h := &hijacker{conn: server, header: http.Header{}, status: make(chan int, 2)}
+	served := make(chan struct{})
+	s.wg.Go(func() {
+		defer close(served)
+		s.serveEvents(h, hr.Clone(context.WithoutCancel(hr.Context())))
+		_ = server.Close()
+	})
+	status := 0
+	select {
+	case status = <-h.status:
+	case <-hr.Context().Done():
+		_ = client.Close()
+		return nil, context.Cause(hr.Context())
+	}
+	resp := &http.Response{
+		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h.header, Request: hr, Body: client,
+	}
+	if status != http.StatusSwitchingProtocols {
+		<-served
+		_ = client.Close()
+		resp.Body = http.NoBody
+		if json.Valid(h.body) {
+			resp.Body = jsonBody(h.body)
+		}
+	}
+	return resp, nil
+}
