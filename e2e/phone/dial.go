@@ -83,8 +83,10 @@ func (p *Phone) Start(ctx context.Context, opts DialOptions) (*Call, error) {
 }
 
 func unreachable(target *sip.Uri, err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) {
-		return fmt.Errorf("%w at %s: %w", ErrUnreachable, hostPort(target), err)
+	for _, errno := range []syscall.Errno{syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
+		if errors.Is(err, errno) {
+			return fmt.Errorf("%w at %s: %w", ErrUnreachable, hostPort(target), errno)
+		}
 	}
 	return fmt.Errorf("calling %s: %w", hostPort(target), err)
 }
