@@ -48,7 +48,6 @@ type Node struct {
 // ARI is how the gateway reaches its Asterisk.
 type ARI struct {
 	URL          string `yaml:"url"` // http://host:port/ari
-	Application  string `yaml:"application"`
 	User         string `yaml:"user"`
 	Password     Secret `yaml:"password"`
 	PasswordFile string `yaml:"password_file"`
@@ -162,7 +161,7 @@ func Default() Config {
 // defaultNode is what each item of nodes starts from.
 func defaultNode() Node {
 	return Node{
-		ARI:   ARI{URL: "http://127.0.0.1:8088/ari", Application: "asterism", User: "asterism"},
+		ARI:   ARI{URL: "http://127.0.0.1:8088/ari", User: "asterism"},
 		Media: Media{Dir: "/var/lib/asterism/media", MaxSize: 2 << 30, StaleIfError: 24 * time.Hour},
 		Spool: Spool{Dir: "/var/lib/asterism/spool"},
 	}

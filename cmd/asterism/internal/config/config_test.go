@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -106,14 +105,14 @@ nodes:
 `)
 	r, err := Load(Options{
 		File: file,
-		Role: RoleRun,
+		Role: RoleGateway,
 		Env: []string{
 			"ASTERISM_LOG_FORMAT=console", "ASTERISM_HTTP_LISTEN=127.0.0.1:2",
 			"ASTERISM_NODES_1_NAME=two", "ASTERISM_NODES_1_ARI_PASSWORD=x",
 			"ASTERISM_NODES_1_MEDIA_DIR=/m2", "ASTERISM_NODES_1_SPOOL_DIR=/s2",
 			"ASTERISM_NATS_URLS=nats://a:1, nats://b:2", "ASTERISM_WORKER_PORT=tcp://10.0.0.1:80", "HOME=/",
 		},
-		Set: []string{"http.listen=127.0.0.1:3", "nodes[1].name=zwei", "storage.kind=memory"},
+		Set: []string{"http.listen=127.0.0.1:3", "nodes[1].name=zwei", "storage.dir.path=there"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -121,11 +120,13 @@ nodes:
 	c := r.Config
 	got := []any{
 		c.Log.Level, c.Log.Format, c.HTTP.Listen, c.Nodes[0].ARI.Password.Reveal(), c.Nodes[0].Media.Dir,
-		c.Nodes[0].ARI.URL, c.Nodes[1].Name, c.Nodes[1].Media.MaxSize, c.NATS.URLs, c.Storage.Kind, r.Ignored,
+		c.Nodes[0].ARI.URL, c.Nodes[1].Name, c.Nodes[1].Media.MaxSize, c.NATS.URLs, c.Storage.Dir.Path, r.Ignored,
 	}
 	want := []any{
 		"debug", "console", "127.0.0.1:3", "sesame", filepath.Join(dir, "m"),
-		"http://127.0.0.1:8088/ari", "zwei", Size(2 << 30), []string{"nats://a:1", "nats://b:2"}, "memory",
+		"http://127.0.0.1:8088/ari", "zwei", Size(2 << 30),
+		[]string{"nats://a:1", "nats://b:2"},
+		"there",
 		[]string{"ASTERISM_WORKER_PORT"},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -243,7 +244,7 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 		if cfg.Drain < 0 && len(l.problems) == 0 {
-			t.Errorf("drain %v passed", time.Duration(cfg.Drain))
+			t.Errorf("drain %v passed", cfg.Drain)
 		}
 	})
 }

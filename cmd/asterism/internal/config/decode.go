@@ -50,8 +50,7 @@ func (l *loader) decodeFile(data []byte, cfg *Config) bool {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		o, text := Origin{File: l.file}, err.Error()
-		var at yaml.Error
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[yaml.Error](err); ok {
 			text = at.GetMessage()
 			if t := at.GetToken(); t != nil && t.Position != nil {
 				o.Line, o.Column = t.Position.Line, t.Position.Column
@@ -161,7 +160,7 @@ func (l *loader) decodeSlice(node ast.Node, v reflect.Value, path string) {
 func grow(v reflect.Value, i int) {
 	for v.Len() <= i {
 		item := reflect.New(v.Type().Elem()).Elem()
-		if n, ok := item.Addr().Interface().(*Node); ok {
+		if n, ok := reflect.TypeAssert[*Node](item.Addr()); ok {
 			*n = defaultNode()
 		}
 		v.Set(reflect.Append(v, item))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -124,7 +125,7 @@ func (v *validator) listen(path, address string) {
 		v.wrong(path, "%q is not an address; expected host:port, such as 127.0.0.1:8080", address)
 		return
 	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		v.wrong(path, "%q is not a port; expected a number from 0 to 65535", port)
 		return
 	}
@@ -180,7 +181,6 @@ func (v *validator) ari(at string, a ARI) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
 		v.wrong(at+".url", "%q is not the address of ARI; expected http://host:port/ari, without user and password", a.URL)
 	}
-	v.match(at+".application", a.Application, nameRE, "up to 63 letters, digits, - and _")
 	if a.User == "" {
 		v.wrong(at+".user", "is missing; expected the user of ari.conf")
 	}
@@ -231,6 +231,9 @@ func (v *validator) nats() {
 	}
 	if len(n.URLs) == 0 && (v.role == RoleGateway || v.role == RoleWorker) {
 		v.wrong("nats.urls", "is empty; expected the address of NATS, such as nats://127.0.0.1:4222")
+	}
+	if len(n.URLs) > 0 && v.role == RoleRun {
+		v.wrong("nats.urls", "is set, but asterism run has NATS inside; expected an empty list, or asterism gateway and asterism worker")
 	}
 	v.tls("nats.tls", n.TLS)
 	v.tls("nats.server.tls", n.Server.TLS)

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"asterism/ari/proxy"
+	"asterism/cmd/asterism/internal/config"
+)
+
+var errNATSDown = errors.New("no connection to NATS")
+
+type natsCmd struct{}
+
+// Run serves NATS until ctx ends.
+func (natsCmd) Run(ctx context.Context, g *globals) error {
+	cfg, log, err := g.load(config.RoleNATS)
+	if err != nil {
+		return err
+	}
+	return newApp(config.RoleNATS, cfg, log).Run(ctx, func(ctx context.Context, a *app) error {
+		_, err := a.openNATSServer(ctx)
+		return err
+	})
+}
+
+// natsServer is the embedded server and how to log in to it.
+type natsServer struct {
+	*proxy.Server
+	passwords map[proxy.Role]string
+}
+
+// openNATSServer starts the server. Roles without a configured password get a
+// random one, which only this process knows.
+func (a *app) openNATSServer(ctx context.Context) (*natsServer, error) {
+	c := a.cfg.NATS.Server
+	s := &natsServer{passwords: map[proxy.Role]string{
+		proxy.RoleGateway: c.GatewayPassword.Reveal(),
+		proxy.RoleWorker:  c.WorkerPassword.Reveal(),
+	}}
+	for role, password := range s.passwords {
+		if password == "" {
+			s.passwords[role] = rand.Text()
+		}
+	}
+	o := proxy.ServerOptions{Passwords: s.passwords, Log: a.log}
+	if c.Listen != "" {
+		host, port, err := net.SplitHostPort(c.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("nats.server.listen: %w", err)
+		}
+		if host == "" {
+			host = "0.0.0.0"
+		}
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			return nil, fmt.Errorf("nats.server.listen: port: %w", err)
+		}
+		if number == 0 {
+			number = -1
+		}
+		o.Host, o.Port = host, number
+	}
+	var err error
+	if s.Server, err = proxy.NewServer(ctx, o); err != nil {
+		return nil, err
+	}
+	a.onClose("nats server", func(context.Context) error {
+		s.Close()
+		return nil
+	})
+	return s, nil
+}
+
+// connect opens a role's connection, to the embedded server when there is one.
+func (a *app) connect(role proxy.Role, name string, embedded *natsServer) (*proxy.Conn, error) {
+	c := a.cfg.NATS
+	o := proxy.ConnOptions{
+		URL: strings.Join(c.URLs, ","), Name: string(role) + " " + name,
+		User: c.User, Password: c.Password.Reveal(),
+		CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
+		Log: a.log,
+	}
+	if o.User == "" {
+		o.User = string(role)
+	}
+	if embedded != nil {
+		o.URL, o.Server, o.User, o.Password = "", embedded.Server, string(role), embedded.passwords[role]
+		o.CAFile, o.CertFile, o.KeyFile = "", "", ""
+	}
+	conn, err := proxy.Connect(o)
+	if err != nil {
+		return nil, err
+	}
+	a.onClose("connection to NATS", func(context.Context) error {
+		conn.Close()
+		return nil
+	})
+	a.checks.set("nats "+string(role), func(context.Context) error {
+		if !conn.Up() {
+			return errNATSDown
+		}
+		return nil
+	})
+	return conn, nil
+}
