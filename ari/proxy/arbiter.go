@@ -87,7 +87,8 @@ type session struct {
 
 	accepted bool // some worker has accepted it
 	gone     bool // the channel has ended
-	flowDone bool // the flow has ended
+	final    bool // the last command of the flow has come
+	flowDone bool // and was executed
 	doneAt   time.Time
 	outcome  []byte
 }

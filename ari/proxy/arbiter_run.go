@@ -49,7 +49,7 @@ func (s *session) last() uint64 { return s.first + uint64(len(s.events)) - 1 }
 // flush sends the owner what it has not been sent, if something of it is
 // urgent.
 func (a *Arbiter) flush(s *session) {
-	if s.state != stateOwned || !a.linked || s.flowDone || (s.urgent <= s.sent && !s.lost) {
+	if s.state != stateOwned || !a.linked || s.final || s.flowDone || (s.urgent <= s.sent && !s.lost) {
 		return
 	}
 	from := max(s.sent+1, s.first)
@@ -100,7 +100,7 @@ func (a *Arbiter) command(now time.Time, m MsgCommand) {
 	first := len(s.commands) == 0
 	s.commands[m.Command.ID] = &commandState{replies: []string{m.Reply}, final: m.Command.Final}
 	if m.Command.Final {
-		s.outcome = m.Command.Outcome
+		s.final, s.outcome = true, m.Command.Outcome
 	}
 	a.do(ActExecute{Session: s.id, Command: m.Command, First: first})
 }

@@ -18,12 +18,15 @@
 //
 // All messages are frames (see frame.go): a small JSON header and raw parts.
 //
-//	hb.w.<worker>           worker → everyone   once a second: boot, load, draining
-//	hb.g.<node>             gateway → everyone  once a second: boot, calls, draining
-//	w.<worker>.<boot>.in    gateway → worker    assign, events
-//	w.<worker>.<boot>.r.<n> gateway → worker    the reply to its request n
-//	g.<node>.<boot>.in      worker → gateway    command, renew, resync
-//	g.<node>.<boot>.r.<n>   worker → gateway    the reply to its assignment n
+//	hb.w.<worker>               worker → everyone   once a second: boot, load, draining
+//	hb.g.<node>                 gateway → everyone  once a second: boot, calls, draining
+//	w.<worker>.<boot>.assign    gateway → worker    take this session
+//	w.<worker>.<boot>.events    gateway → worker    what happened, numbered
+//	w.<worker>.<boot>.r.<n>     gateway → worker    the reply to its request n
+//	g.<node>.<boot>.command     worker → gateway    do this
+//	g.<node>.<boot>.renew       worker → gateway    these sessions are mine
+//	g.<node>.<boot>.resync      worker → gateway    send events again
+//	g.<node>.<boot>.r.<n>       worker → gateway    the reply to its assignment n
 //
 // A playback call is six messages: assign; accept, with the first command
 // aboard; its result; the event that the playback has ended; the last command,

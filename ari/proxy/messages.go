@@ -59,7 +59,7 @@ type Heartbeat struct {
 // key identifies one life of a worker or gateway.
 func (h Heartbeat) key() string { return h.Name + "." + h.Boot }
 
-// The kinds of messages that share a subject.
+// The kinds of messages: the last part of the subject that they are sent to.
 const (
 	kindAssign  = "assign"
 	kindEvents  = "events"
@@ -71,7 +71,6 @@ const (
 // assignHeader offers a session to a worker. Parts: the log (empty for a new
 // session), then the events from First on.
 type assignHeader struct {
-	Kind    string `json:"k"`
 	Session string `json:"s"`
 	Token   Token  `json:"t"`
 	Node    string `json:"n"` // "node.boot", where commands go
@@ -90,7 +89,6 @@ type acceptHeader struct {
 // eventsHeader carries events to the owner. Parts: the events, numbered from
 // First. Lost says that events before First are gone for good.
 type eventsHeader struct {
-	Kind    string `json:"k"`
 	Session string `json:"s"`
 	Token   Token  `json:"t"`
 	First   uint64 `json:"f"`
@@ -101,7 +99,6 @@ type eventsHeader struct {
 // steps, one each; then the journal records; then, of a final command, the
 // outcome of the flow.
 type commandHeader struct {
-	Kind    string `json:"k"`
 	Session string `json:"s"`
 	Token   Token  `json:"t"`
 	ID      string `json:"id"`
@@ -132,7 +129,6 @@ const (
 
 // renewHeader keeps a worker's sessions alive.
 type renewHeader struct {
-	Kind     string       `json:"k"`
 	Worker   string       `json:"w"` // "name.boot"
 	Sessions []renewEntry `json:"s"`
 }
@@ -146,7 +142,6 @@ type renewEntry struct {
 
 // resyncHeader asks for the events after Seq once more.
 type resyncHeader struct {
-	Kind    string `json:"k"`
 	Session string `json:"s"`
 	Token   Token  `json:"t"`
 	Seq     uint64 `json:"q"`
@@ -244,7 +239,7 @@ func (c Command) header(session string, token Token, ack uint64) commandHeader {
 		ttl = DefaultTTL
 	}
 	return commandHeader{
-		Kind: kindCommand, Session: session, Token: token, ID: c.ID, TTL: ttl.Milliseconds(),
+		Session: session, Token: token, ID: c.ID, TTL: ttl.Milliseconds(),
 		Ack: ack, Steps: c.Steps, Records: len(c.Records), Final: c.Final,
 	}
 }

@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"strings"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -63,4 +66,70 @@ func newWorkerMetrics(w *Worker, reg prometheus.Registerer) *workerMetrics {
 		return float64(n)
 	})
 	return m
+}
+
+// gatewayMetrics are the metrics of a [Gateway].
+type gatewayMetrics struct {
+	collectors
+	calls, offered, accepted, ended, abandoned prometheus.Counter
+	events, reconnects, stale                  prometheus.Counter
+	malformed, forbidden                       prometheus.Counter
+	refused, media                             *prometheus.CounterVec
+	setup                                      prometheus.Histogram
+	ari                                        *prometheus.HistogramVec
+}
+
+func newGatewayMetrics(g *Gateway, reg prometheus.Registerer) *gatewayMetrics {
+	m := &gatewayMetrics{collectors: collectors{reg: reg}}
+	c, l := &m.collectors, prometheus.Labels{"node": g.opts.Node}
+	m.calls = counter(c, l, "asterism_calls_total", "Calls that entered this node.")
+	m.offered = counter(c, l, "asterism_calls_offered_total", "Offers of calls to workers; more than one a call when a worker does not answer.")
+	m.accepted = counter(c, l, "asterism_calls_accepted_total", "Calls that a worker took.")
+	m.ended = counter(c, l, "asterism_calls_ended_total", "Calls that were taken and have ended.")
+	m.abandoned = counter(c, l, "asterism_calls_abandoned_total", "Calls that were ended because their worker was lost.")
+	m.refused = counterVec(c, l, "asterism_calls_refused_total", "Calls that were refused, by reason.", "reason")
+	m.media = counterVec(c, l, "asterism_media_problems_total", "Sounds that could not be played, by problem.", "problem")
+	m.events = counter(c, l, "asterism_ari_events_total", "Events that Asterisk sent.")
+	m.reconnects = counter(c, l, "asterism_ari_reconnects_total", "Connections to Asterisk that were made again.")
+	m.stale = counter(c, l, "asterism_commands_stale_total", "Commands that were refused because their token was not current.")
+	m.malformed = counter(c, l, "asterism_messages_malformed_total", "Messages and events that could not be read.")
+	m.forbidden = counter(c, l, "asterism_ari_forbidden_total", "ARI requests of workers that are not on the allow-list.")
+	m.setup = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "asterism_setup_seconds", Help: "From StasisStart until a worker took the call.", ConstLabels: l,
+		Buckets: []float64{.0005, .001, .002, .004, .008, .016, .032, .064, .15, .3},
+	})
+	c.add(m.setup)
+	m.ari = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "asterism_ari_request_seconds", Help: "ARI requests, by method, kind of resource and class of status.", ConstLabels: l,
+		Buckets: []float64{.0005, .001, .002, .005, .01, .05, .25, 1, 5},
+	}, []string{"method", "resource", "status"})
+	c.add(m.ari)
+	gauge(c, l, "asterism_calls", "Calls in progress on this node.", func() float64 { return float64(g.Calls()) })
+	gauge(c, l, "asterism_ready", "1 when the node takes calls.", func() float64 {
+		if g.Ready() != nil {
+			return 0
+		}
+		return 1
+	})
+	gauge(c, l, "asterism_gateway_queue_messages", "Messages from workers that wait to be taken in.", func() float64 {
+		n := 0
+		for _, sub := range g.subs {
+			if p, _, err := sub.Pending(); err == nil {
+				n += p
+			}
+		}
+		return float64(n)
+	})
+	gauge(c, l, "asterism_events_unacknowledged", "Events that no worker has acknowledged yet.", func() float64 {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return float64(g.arbiter.Unacked())
+	})
+	return m
+}
+
+// observeARI counts a request by the first part of its path.
+func (m *gatewayMetrics) observeARI(method, path string, code int, took time.Duration) {
+	resource, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	m.ari.WithLabelValues(method, resource, string(rune('0'+code/100))+"xx").Observe(took.Seconds())
 }

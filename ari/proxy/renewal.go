@@ -32,8 +32,8 @@ func newNodeLink(key string) *nodeLink {
 	}
 }
 
-// subject is where commands for the node go.
-func (n *nodeLink) subject() string { return "g." + n.key + ".in" }
+// subject is where messages of a kind go.
+func (n *nodeLink) subject(kind string) string { return "g." + n.key + "." + kind }
 
 // join and leave keep the list of sessions; the worker's lock is held.
 func (n *nodeLink) join(s *Session) { n.sessions[s.id] = s }
@@ -78,7 +78,7 @@ func (w *Worker) renewAll() {
 	nodes := slices.Collect(maps.Values(w.nodes))
 	headers := make([]renewHeader, len(nodes))
 	for i, n := range nodes {
-		headers[i] = renewHeader{Kind: kindRenew, Worker: w.key, Sessions: make([]renewEntry, 0, len(n.sessions))}
+		headers[i] = renewHeader{Worker: w.key, Sessions: make([]renewEntry, 0, len(n.sessions))}
 		for _, s := range n.sessions {
 			headers[i].Sessions = append(headers[i].Sessions, renewEntry{Session: s.id, Token: s.token, Seq: s.seq.Load()})
 		}
@@ -94,7 +94,7 @@ func (w *Worker) renewAll() {
 func (w *Worker) renew(n *nodeLink, h renewHeader) {
 	subject, number, ch := w.request()
 	sent := time.Now()
-	if w.conn.publish(n.subject(), subject, h) != nil {
+	if w.conn.publish(n.subject(kindRenew), subject, h) != nil {
 		w.giveUp(number)
 		return
 	}

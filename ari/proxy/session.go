@@ -117,8 +117,8 @@ func (s *Session) askAgain() {
 		defer s.resync.Store(false)
 		subject, n, ch := s.w.request()
 		defer s.w.giveUp(n)
-		h := resyncHeader{Kind: kindResync, Session: s.id, Token: s.token, Seq: s.seq.Load()}
-		if s.w.conn.publish(s.node.subject(), subject, h) != nil {
+		h := resyncHeader{Session: s.id, Token: s.token, Seq: s.seq.Load()}
+		if s.w.conn.publish(s.node.subject(kindResync), subject, h) != nil {
 			return // a renewal or the next event will find the gap again
 		}
 		select {
@@ -165,7 +165,7 @@ func (s *Session) send(c Command, replyTo string) error {
 	if sent, err := s.sendFirst(c, replyTo); sent {
 		return err
 	}
-	return s.w.conn.publish(s.node.subject(), replyTo, c.header(s.id, s.token, s.seq.Load()), c.parts()...)
+	return s.w.conn.publish(s.node.subject(kindCommand), replyTo, c.header(s.id, s.token, s.seq.Load()), c.parts()...)
 }
 
 // Do has the gateway carry out a command and returns its result. It sends the

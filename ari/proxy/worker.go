@@ -232,22 +232,17 @@ func (w *Worker) receive(m *nats.Msg) {
 		w.receiveReply(n, m)
 		return
 	}
-	var head struct {
-		assignHeader
-		Lost bool `json:"lost"`
+	var err error
+	switch tail {
+	case kindAssign:
+		err = w.receiveAssign(m)
+	case kindEvents:
+		err = w.receiveEvents(m)
+	default:
+		err = fmt.Errorf("unknown kind %q: %w", tail, ErrFrame)
 	}
-	parts, err := decodeFrame(m.Data, &head)
 	if err != nil {
 		w.opts.Log.Error().Err(err).Str("subject", m.Subject).Msg("message ignored")
-		return
-	}
-	switch head.Kind {
-	case kindAssign:
-		w.assigned(head.assignHeader, parts, m.Reply)
-	case kindEvents:
-		w.events(eventsHeader{Session: head.Session, Token: head.Token, First: head.First, Lost: head.Lost}, parts)
-	default:
-		w.opts.Log.Error().Str("kind", head.Kind).Msg("message of an unknown kind ignored")
 	}
 }
 
@@ -290,12 +285,21 @@ func (w *Worker) giveUp(n uint64) {
 	w.mu.Unlock()
 }
 
-// assigned takes a session, or says that it cannot.
-func (w *Worker) assigned(h assignHeader, parts [][]byte, replyTo string) {
-	if len(parts) < 2 {
-		w.opts.Log.Error().Str("session", h.Session).Msg("assignment without an event ignored")
-		return
+// receiveAssign takes a session, or says that it cannot.
+func (w *Worker) receiveAssign(m *nats.Msg) error {
+	var h assignHeader
+	parts, err := decodeFrame(m.Data, &h)
+	if err != nil {
+		return err
 	}
+	if len(parts) < 2 {
+		return fmt.Errorf("assignment of %s without an event: %w", h.Session, ErrFrame)
+	}
+	w.assigned(h, parts, m.Reply)
+	return nil
+}
+
+func (w *Worker) assigned(h assignHeader, parts [][]byte, replyTo string) {
 	w.mu.Lock()
 	old := w.sessions[h.Session]
 	if w.draining || (old == nil && len(w.sessions) >= w.opts.Capacity) {
@@ -315,15 +319,20 @@ func (w *Worker) assigned(h assignHeader, parts [][]byte, replyTo string) {
 	s.open(Start{Log: parts[0], Event: parts[1]}, parts[2:])
 }
 
-// events hands events to their session.
-func (w *Worker) events(h eventsHeader, parts [][]byte) {
+// receiveEvents hands events to their session.
+func (w *Worker) receiveEvents(m *nats.Msg) error {
+	var h eventsHeader
+	parts, err := decodeFrame(m.Data, &h)
+	if err != nil {
+		return err
+	}
 	w.mu.Lock()
 	s := w.sessions[h.Session]
 	w.mu.Unlock()
-	if s == nil || s.token != h.Token {
-		return
+	if s != nil && s.token == h.Token {
+		s.take(h, parts)
 	}
-	s.take(h, parts)
+	return nil
 }
 
 // remove forgets a session that has ended.

@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// ErrForbidden is wrapped by the error for an ARI request that a session may
+// not make.
+var ErrForbidden = errors.New("not on the allow-list")
+
+// maxPath bounds path and query of an ARI request in bytes. Asterisk answers
+// 400 to a query of 4,096.
+const maxPath = 4095
+
+// allowARI refuses ARI requests that a session has no business with. NATS
+// must not hand Asterisk to whoever reaches it, so a session may use its own
+// resources only: those whose id is the session's id or starts with it and
+// "~". Reading sounds is harmless. What concerns the whole of Asterisk
+// (modules, configuration, global variables, applications, device states) is
+// the gateway's business.
+func allowARI(session string, s Step) error {
+	switch s.Method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete:
+	default:
+		return fmt.Errorf("method %q: %w", s.Method, ErrForbidden)
+	}
+	if len(s.Path) > maxPath {
+		return fmt.Errorf("a path of %d bytes is longer than the %d that Asterisk takes: %w", len(s.Path), maxPath, ErrForbidden)
+	}
+	path, query, _ := strings.Cut(s.Path, "?")
+	if q, err := url.ParseQuery(query); err != nil || q.Has("api_key") {
+		return fmt.Errorf("query of %s: %w", path, ErrForbidden)
+	}
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		u, err := url.PathUnescape(p)
+		if err != nil || u == ".." || u == "." || (u == "" && i > 0) || strings.ContainsAny(u, "/\x00") {
+			return fmt.Errorf("%q is not a plain path: %w", path, ErrForbidden)
+		}
+		parts[i] = u
+	}
+	if len(parts) < 3 || parts[0] != "" {
+		return fmt.Errorf("%s %s: %w", s.Method, path, ErrForbidden)
+	}
+	id := parts[2]
+	switch parts[1] {
+	case "channels", "bridges", "playbacks":
+	case "recordings":
+		if len(parts) < 4 || (id != "live" && id != "stored") {
+			return fmt.Errorf("%s %s: %w", s.Method, path, ErrForbidden)
+		}
+		id = parts[3]
+	case "sounds":
+		if s.Method == http.MethodGet {
+			return nil
+		}
+		fallthrough
+	default:
+		return fmt.Errorf("%s %s: %w", s.Method, path, ErrForbidden)
+	}
+	if SessionOf(id) != session {
+		return fmt.Errorf("%s %s belongs to another session: %w", s.Method, path, ErrForbidden)
+	}
+	return nil
+}

@@ -1,0 +1,352 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"asterism/ari"
+)
+
+// App is the Stasis application, as asterisk-conf/extensions.conf names it.
+const App = "asterism"
+
+// drainingVariable is the global variable that the dialplan tests before it
+// lets a call in.
+const drainingVariable = "ASTERISM_DRAINING"
+
+// ErrReplaced says that another gateway has taken over this node's Asterisk.
+var ErrReplaced = errors.New("another program took over the Stasis application " + App + "; two gateways on one Asterisk?")
+
+// tickEvery is the longest time between two ticks of the arbiter.
+const tickEvery = 250 * time.Millisecond
+
+// Refusal is why a call is not admitted.
+type Refusal struct {
+	Status int    // SIP
+	Reason string // for the caller's log
+	Label  string // for the metric; one of a small set
+}
+
+// Inbound is a call at the door.
+type Inbound struct {
+	Args   []string // of Stasis()
+	CallID string   // SIP Call-ID
+}
+
+// GatewayOptions configure a [Gateway].
+type GatewayOptions struct {
+	// Node identifies the gateway, see [CheckName].
+	Node string
+	// Boot counts its starts, see [NextBoot].
+	Boot uint64
+	// ARI says how to reach its Asterisk.
+	ARI  ari.Options
+	Conn *Conn
+	// Media is the node's media cache.
+	Media Media
+	// Admit looks at a call before a worker does; nil admits all. It must be
+	// quick.
+	Admit func(Inbound) *Refusal
+	Log   zerolog.Logger
+	// Registry receives the metrics; nil keeps them private.
+	Registry prometheus.Registerer
+}
+
+// Gateway is the node's side of the fabric: it connects one Asterisk to NATS
+// and decides who runs its calls.
+type Gateway struct {
+	opts      GatewayOptions
+	client    *ari.Client
+	transport http.RoundTripper
+	base      *url.URL
+	auth      string
+	resolver  *resolver
+	metrics   *gatewayMetrics
+	key       string
+	subs      []*nats.Subscription
+	timer     *time.Timer
+	work      sync.WaitGroup // commands and other requests under way
+	workCtx   context.Context
+	stopWork  context.CancelFunc
+
+	mu       sync.Mutex
+	arbiter  *Arbiter
+	calls    map[string]*call
+	offers   map[uint64]offer
+	offerSeq uint64
+	wake     time.Time // when timer fires
+	draining bool
+	closed   bool
+	ariErr   error // why ARI is not connected; nil when it is
+	cancel   context.CancelCauseFunc
+}
+
+// offer is an assignment that waits for its answer.
+type offer struct {
+	session, worker string
+	token           Token
+	at              time.Time
+}
+
+// NewGateway returns a gateway; [Gateway.Run] makes it work.
+func NewGateway(o GatewayOptions) (*Gateway, error) {
+	if err := CheckName(o.Node); err != nil {
+		return nil, fmt.Errorf("node name: %w", err)
+	}
+	g := &Gateway{
+		opts:    o,
+		key:     fmt.Sprintf("%s.%d", o.Node, o.Boot),
+		arbiter: NewArbiter(o.Boot, uint64(time.Now().UnixNano())), //nolint:gosec // a seed
+		calls:   make(map[string]*call),
+		offers:  make(map[uint64]offer),
+		ariErr:  errors.New("not connected to Asterisk yet"),
+	}
+	g.metrics = newGatewayMetrics(g, o.Registry)
+	if o.ARI.Transport == nil {
+		o.ARI.Transport = ari.NewTransport(ari.TransportOptions{})
+	}
+	g.transport = o.ARI.Transport
+	var err error
+	if g.client, err = ari.New(o.ARI); err != nil {
+		return nil, fmt.Errorf("node %s: %w", o.Node, err)
+	}
+	if o.ARI.BaseURL == "" {
+		o.ARI.BaseURL = ari.DefaultBaseURL
+	}
+	if g.base, err = url.Parse(o.ARI.BaseURL); err != nil {
+		return nil, fmt.Errorf("node %s: ARI URL: %w", o.Node, err)
+	}
+	if o.ARI.Username != "" {
+		r := http.Request{Header: http.Header{}}
+		r.SetBasicAuth(o.ARI.Username, o.ARI.Password)
+		g.auth = r.Header.Get("Authorization")
+	}
+	g.resolver = newResolver(o.Media, g.client)
+	g.workCtx, g.stopWork = context.WithCancel(context.Background())
+	return g, nil
+}
+
+// Run connects to Asterisk and serves its calls until ctx ends, or until
+// something happens that a restart by the supervisor is the answer to: an
+// Asterisk of the wrong version, or another gateway on the same Asterisk.
+// Wrong passwords and an Asterisk that is away are waited out; see
+// [Gateway.Ready].
+func (g *Gateway) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	g.mu.Lock()
+	g.cancel = cancel
+	g.timer = time.AfterFunc(tickEvery, g.tick)
+	g.wake = time.Now().Add(tickEvery)
+	g.mu.Unlock()
+	defer g.shutdown()
+	if err := g.subscribe(); err != nil {
+		return err
+	}
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	loops.Go(func() { g.beat(ctx) })
+	loops.Go(func() { g.watchLink(ctx) })
+	err := g.client.Listen(ctx, ari.ListenOptions{
+		App: App, OnConnect: g.connected, OnDisconnect: g.disconnected, OnEvent: g.event,
+	})
+	cancel(err)
+	if cause := context.Cause(ctx); errors.Is(cause, errFatal) {
+		return cause
+	}
+	return nil
+}
+
+// errFatal marks the errors that end Run.
+var errFatal = errors.New("gateway cannot go on")
+
+// fail ends Run with err.
+func (g *Gateway) fail(err error) {
+	g.cancel(fmt.Errorf("node %s: %w: %w", g.opts.Node, errFatal, err))
+}
+
+// shutdown ends everything that Run has started.
+func (g *Gateway) shutdown() {
+	for _, s := range g.subs {
+		_ = s.Unsubscribe()
+	}
+	g.mu.Lock()
+	g.closed = true
+	g.timer.Stop()
+	g.mu.Unlock()
+	g.stopWork()
+	g.work.Wait()
+	g.metrics.unregister()
+	if t, ok := g.transport.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+func (g *Gateway) subscribe() error {
+	for subject, handle := range map[string]nats.MsgHandler{
+		"g." + g.key + ".>": g.receive,
+		"hb.w.*":            g.workerBeat,
+	} {
+		sub, err := g.opts.Conn.nc.Subscribe(subject, handle)
+		if err != nil {
+			return fmt.Errorf("node %s: subscribing to %s: %w", g.opts.Node, subject, err)
+		}
+		g.subs = append(g.subs, sub)
+	}
+	return nil
+}
+
+// Ready returns nil when the node can take calls, else why it cannot.
+func (g *Gateway) Ready() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.ariErr != nil:
+		return fmt.Errorf("asterisk: %w", g.ariErr)
+	case !g.opts.Conn.Up():
+		return errors.New("not connected to NATS")
+	case g.draining:
+		return errors.New("draining")
+	}
+	return nil
+}
+
+// Calls returns the number of calls and other sessions that have not ended.
+func (g *Gateway) Calls() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.arbiter.Len()
+}
+
+// Drain makes Asterisk refuse new calls with SIP 503 and waits until those
+// that are in progress have ended, or ctx has.
+func (g *Gateway) Drain(ctx context.Context) error {
+	g.mu.Lock()
+	g.draining = true
+	g.step(MsgDrain{})
+	g.mu.Unlock()
+	g.heartbeat(false)
+	if err := g.setDraining(ctx, true); err != nil {
+		g.opts.Log.Warn().Err(err).Msg("Asterisk was not told that the node drains; calls that still come are refused here")
+	}
+	for g.Calls() > 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("draining node %s: %d calls are left: %w", g.opts.Node, g.Calls(), context.Cause(ctx))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) setDraining(ctx context.Context, on bool) error {
+	value := "0"
+	if on {
+		value = "1"
+	}
+	return g.client.Asterisk().SetVar(ctx, drainingVariable, value)
+}
+
+// step lets a message happen and carries out what follows. The lock is held.
+func (g *Gateway) step(m Message) {
+	if g.closed {
+		return
+	}
+	now := time.Now()
+	for _, action := range g.arbiter.Step(now, m) {
+		g.carryOut(action)
+	}
+	if next := g.arbiter.Next(); !next.IsZero() && next.Before(g.wake) {
+		g.wake = next
+		g.timer.Reset(max(0, next.Sub(now)))
+	}
+}
+
+// handle is step for callers that do not hold the lock.
+func (g *Gateway) handle(m Message) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.step(m)
+}
+
+// tick lets time pass.
+func (g *Gateway) tick() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	now := time.Now()
+	g.wake = now.Add(tickEvery)
+	g.timer.Reset(tickEvery)
+	for n, o := range g.offers {
+		if now.Sub(o.at) > 10*assignTimeout {
+			delete(g.offers, n)
+		}
+	}
+	g.step(MsgTick{})
+}
+
+// beat sends a heartbeat once a second; the first asks the workers for
+// theirs.
+func (g *Gateway) beat(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	g.heartbeat(true)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			g.heartbeat(false)
+		}
+	}
+}
+
+func (g *Gateway) heartbeat(hello bool) {
+	g.mu.Lock()
+	hb := Heartbeat{
+		Name: g.opts.Node, Boot: fmt.Sprint(g.opts.Boot), Load: g.arbiter.Len(),
+		Draining: g.draining, Formats: LogFormats, Hello: hello,
+	}
+	g.mu.Unlock()
+	data, err := json.Marshal(hb)
+	if err == nil {
+		err = g.opts.Conn.send("hb.g."+g.opts.Node, "", data)
+	}
+	if err != nil && g.opts.Conn.Up() {
+		g.opts.Log.Warn().Err(err).Msg("heartbeat was not sent")
+	}
+}
+
+// watchLink follows the connection to NATS.
+func (g *Gateway) watchLink(ctx context.Context) {
+	nc := g.opts.Conn.nc
+	changes := nc.StatusChanged()
+	defer nc.RemoveStatusListener(changes)
+	for {
+		up := g.opts.Conn.Up()
+		g.handle(MsgLink{Up: up})
+		if up {
+			g.heartbeat(true)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-changes:
+			if !ok {
+				return
+			}
+		}
+	}
+}

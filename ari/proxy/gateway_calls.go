@@ -1,0 +1,298 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"asterism/ari"
+)
+
+// call is what the gateway itself keeps of a session that is a call.
+type call struct {
+	id      string // SIP Call-ID, the call id of all logs
+	channel string
+	started time.Time
+	caller  string
+
+	mu       sync.Mutex
+	answered bool
+	leases   map[string][]func() // by playback: files that are being played
+}
+
+func (c *call) log(e *zerolog.Event) *zerolog.Event {
+	return e.Str("call", c.id).Str("session", c.channel)
+}
+
+// answer notes that the call is being answered.
+func (c *call) answer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answered = true
+}
+
+// hold keeps the files of a playback until it has ended.
+func (c *call) hold(playback string, sounds []resolvedSound) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range sounds {
+		if s.release != nil {
+			c.leases[playback] = append(c.leases[playback], s.release)
+		}
+	}
+}
+
+// release lets the files of a playback go.
+func (c *call) release(playback string) {
+	c.mu.Lock()
+	held := c.leases[playback]
+	delete(c.leases, playback)
+	c.mu.Unlock()
+	for _, f := range held {
+		f()
+	}
+}
+
+// releaseAll lets all files go.
+func (c *call) releaseAll() {
+	c.mu.Lock()
+	held := c.leases
+	c.leases = make(map[string][]func())
+	c.mu.Unlock()
+	for _, fs := range held {
+		for _, f := range fs {
+			f()
+		}
+	}
+}
+
+// lazyEvents wake no worker: they travel with the next event that does.
+var lazyEvents = []string{
+	"ChannelCallerId", "ChannelConnectedLine", "ChannelCreated", "ChannelDialplan",
+	"ChannelStateChange", "ChannelVarset", "PlaybackStarted", "RecordingStarted", "StasisEnd",
+}
+
+// event takes in an event of Asterisk. It is called in order.
+func (g *Gateway) event(raw []byte) {
+	g.metrics.events.Inc()
+	h, err := ari.Peek(raw)
+	if err != nil {
+		g.metrics.malformed.Inc()
+		g.opts.Log.Error().Err(err).Msg("event ignored")
+		return
+	}
+	switch h.Type {
+	case "ApplicationReplaced":
+		g.fail(ErrReplaced)
+		return
+	case "StasisStart":
+		g.stasisStart(h, raw)
+		return
+	}
+	session := sessionOfEvent(h)
+	if session == "" {
+		return
+	}
+	g.mu.Lock()
+	c := g.calls[session]
+	ended := h.ChannelID == session && (h.Type == "StasisEnd" || h.Type == "ChannelDestroyed")
+	g.step(MsgEvent{Session: session, Raw: raw, Lazy: slices.Contains(lazyEvents, h.Type), Gone: ended})
+	g.mu.Unlock()
+	if c != nil && h.Type == "PlaybackFinished" {
+		c.release(h.PlaybackID)
+	}
+}
+
+// sessionOfEvent returns the session that an event belongs to, "" for none.
+func sessionOfEvent(h ari.Header) string {
+	for _, id := range []string{h.ChannelID, h.PlaybackID, h.RecordingName, h.BridgeID, h.CallerID, h.PeerID} {
+		if id != "" {
+			return SessionOf(id)
+		}
+	}
+	return ""
+}
+
+// stasisStart lets a call in.
+func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
+	session := SessionOf(h.ChannelID)
+	event, err := ari.DecodeEvent(raw)
+	start, ok := event.(*ari.StasisStart)
+	if err != nil || !ok || session == "" {
+		g.opts.Log.Error().Err(err).Msg("malformed StasisStart ignored")
+		return
+	}
+	c := &call{
+		id: start.Channel.ProtocolID, channel: h.ChannelID, started: time.Now(), leases: make(map[string][]func()),
+		answered: start.Channel.State == "Up", caller: start.Channel.Caller.Number,
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.arbiter.Known(session) {
+		g.step(MsgStart{Session: session, Raw: raw})
+		return
+	}
+	g.metrics.calls.Inc()
+	g.calls[session] = c
+	if g.opts.Admit != nil {
+		if refusal := g.opts.Admit(Inbound{Args: start.Args, CallID: c.id}); refusal != nil {
+			g.refuseCall(session, *refusal)
+			return
+		}
+	}
+	c.log(g.opts.Log.Debug()).Msg("call arrived")
+	g.step(MsgStart{Session: session, Raw: raw})
+}
+
+// acceptedBy notes that a worker has taken a call. The lock is held.
+func (g *Gateway) acceptedBy(a ActAccepted) {
+	g.metrics.accepted.Inc()
+	g.metrics.setup.Observe(a.Waited.Seconds())
+	c := g.calls[a.Session]
+	if c == nil {
+		return
+	}
+	c.log(g.opts.Log.Debug()).Str("worker", a.Worker).Dur("waited_ms", a.Waited).Msg("worker took the call")
+	if a.Bare {
+		g.spawn(func() { g.ring(c) })
+	}
+}
+
+// ring makes Asterisk send 180, so that the edge knows that someone is there.
+// It does nothing to an answered call, whose caller would hear ringing.
+func (g *Gateway) ring(c *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.answered {
+		return
+	}
+	ctx, cancel := context.WithTimeout(g.workCtx, 2*time.Second)
+	defer cancel()
+	if err := g.client.Channels().Ring(ctx, c.channel); err != nil && !ari.IsNotFound(err) && !ari.IsConflict(err) {
+		c.log(g.opts.Log.Warn()).Err(err).Msg("ringing was not signalled")
+	}
+}
+
+// refuseCall refuses a call that no worker has. The lock is held.
+func (g *Gateway) refuseCall(session string, r Refusal) {
+	c := g.calls[session]
+	delete(g.calls, session)
+	if c == nil {
+		return
+	}
+	g.metrics.refused.WithLabelValues(r.Label).Inc()
+	c.log(g.opts.Log.Warn()).Int("status", r.Status).Str("reason", r.Reason).Msg("call refused")
+	g.spawn(func() {
+		ctx, cancel := context.WithTimeout(g.workCtx, DefaultTTL)
+		defer cancel()
+		if err := g.refuse(ctx, c.channel, RefuseArgs{Status: r.Status, Reason: r.Reason}); err != nil {
+			c.log(g.opts.Log.Warn()).Err(err).Msg("call was not refused in form; it is hung up")
+			g.hangup(ctx, c.channel)
+		}
+	})
+}
+
+// refuse sends a channel to the dialplan that ends it with an exact status.
+func (g *Gateway) refuse(ctx context.Context, channel string, args RefuseArgs) error {
+	if args.Status < 400 || args.Status > 699 {
+		return fmt.Errorf("SIP status %d: expected 400 to 699", args.Status)
+	}
+	if args.Reason != "" {
+		err := g.client.Channels().SetVar(ctx, channel, "ASTERISM_REASON", reasonText(args.Reason), nil)
+		if err != nil {
+			return fmt.Errorf("setting the reason: %w", err)
+		}
+	}
+	err := g.client.Channels().Continue(ctx, channel, &ari.ChannelContinueOptions{
+		Context: "refuse", Extension: strconv.Itoa(args.Status), Priority: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("refusing: %w", err)
+	}
+	return nil
+}
+
+// maxReason bounds a reason in bytes: it travels in a SIP header.
+const maxReason = 200
+
+// reasonText makes a reason fit for a quoted string in a SIP header.
+func reasonText(s string) string {
+	out := make([]rune, 0, len(s))
+	for _, r := range s {
+		switch {
+		case r < ' ' || r == 0x7f:
+			r = ' '
+		case r == '"' || r == '\\':
+			r = '\''
+		}
+		if len(out) == maxReason {
+			break
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}
+
+// hangup ends a channel if it is still there.
+func (g *Gateway) hangup(ctx context.Context, channel string) {
+	err := g.client.Channels().Hangup(ctx, channel, nil)
+	if err != nil && !ari.IsNotFound(err) {
+		g.opts.Log.Warn().Err(err).Str("session", channel).Msg("channel was not hung up")
+	}
+}
+
+// abandon ends a call whose worker is lost. The lock is held.
+func (g *Gateway) abandon(a ActAbandon) {
+	g.metrics.abandoned.Inc()
+	c := g.calls[a.Session]
+	if c == nil {
+		return
+	}
+	c.log(g.opts.Log.Error()).Str("worker", a.Worker).Str("reason", a.Reason).Msg("call lost its worker and is ended")
+	g.spawn(func() { g.sweep(a.Session) })
+}
+
+// sweep ends a session's channel, or notes that it is gone already.
+func (g *Gateway) sweep(session string) {
+	ctx, cancel := context.WithTimeout(g.workCtx, DefaultTTL)
+	defer cancel()
+	err := g.client.Channels().Hangup(ctx, session, nil)
+	switch {
+	case ari.IsNotFound(err):
+		g.handle(MsgEvent{Session: session, Raw: goneEvent(session), Gone: true})
+	case err != nil && !errors.Is(err, context.Canceled):
+		g.opts.Log.Warn().Err(err).Str("session", session).Msg("channel was not hung up")
+	}
+}
+
+// closeCall writes the call record of a session that has ended. The lock is
+// held.
+func (g *Gateway) closeCall(a ActClosed) {
+	c := g.calls[a.Session]
+	delete(g.calls, a.Session)
+	if c == nil {
+		return
+	}
+	g.metrics.ended.Inc()
+	e := c.log(g.opts.Log.Info()).Str("caller", c.caller).Dur("lasted_ms", time.Since(c.started))
+	if len(a.Outcome) > 0 {
+		e = e.RawJSON("outcome", a.Outcome)
+	}
+	e.Msg("call ended")
+	c.releaseAll()
+}
+
+// statusText is for answers that the gateway gives in Asterisk's place.
+func statusText(code int, message string) StepResult {
+	if message == "" {
+		message = http.StatusText(code)
+	}
+	return StepResult{Code: code, Body: errorBody(message)}
+}
