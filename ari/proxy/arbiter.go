@@ -78,6 +78,7 @@ type session struct {
 
 	first  uint64   // number of events[0]
 	events [][]byte // unacknowledged, oldest first
+	acked  uint64   // the last event that an owner has acknowledged
 	sent   uint64   // the last event that was sent to the present owner
 	urgent uint64   // the last event that the owner must have now
 	lost   bool     // events before first were dropped unacknowledged

@@ -63,6 +63,7 @@ func (a *Arbiter) flush(s *session) {
 
 // ack forgets events that the owner has taken in.
 func (s *session) ack(seq uint64) {
+	s.acked = max(s.acked, min(seq, s.last()))
 	if seq < s.first {
 		return
 	}
@@ -188,8 +189,8 @@ func (a *Arbiter) resync(m MsgResync) {
 	}
 	a.do(ActRenewed{Reply: m.Reply})
 	s.ack(m.Seq)
-	if m.Seq+1 < s.first {
-		s.lost = true
+	if s.acked+1 < s.first {
+		s.lost = true // dropped before the owner had it
 	}
 	s.sent = max(m.Seq, s.first-1)
 	s.urgent = s.last()
