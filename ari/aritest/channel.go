@@ -44,7 +44,6 @@ type channel struct {
 
 	busy  job // playback or recording that holds the queue
 	queue []command
-	moved func() // what `continue` asked for, run when the channel leaves Stasis
 
 	caller *Caller  // who is at the other end of a call from outside
 	far    *farCall // what a call from inside is doing
@@ -167,6 +166,7 @@ func (ch *channel) answer() {
 
 // enterStasis starts the application. The caller has checked that it is active.
 func (ch *channel) enterStasis(name string, args []string) {
+	ch.emitVarset("STASISSTATUS", "")
 	a := ch.s.appNamed(name)
 	ch.app = a
 	a.members[ch.id] = true
@@ -184,6 +184,7 @@ func (ch *channel) leaveStasis() {
 	ch.s.emit(ch, "StasisEnd", nil)
 	delete(ch.app.members, ch.id)
 	ch.app = nil
+	ch.emitVarset("STASISSTATUS", "SUCCESS")
 }
 
 // hangUp is the end of the channel: reason is appended to ChannelHangupRequest, cause is Q.850.
@@ -200,7 +201,6 @@ func (ch *channel) hangUp(reason func([]byte) []byte, cause int) {
 		ch.busy.abort()
 	}
 	ch.idle() // what was queued still starts, and fails or ends at once
-	ch.moved = nil
 	ch.leaveStasis()
 	ch.destroy(cause)
 }

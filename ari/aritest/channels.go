@@ -256,6 +256,9 @@ func sendDTMF(ch *channel, r *request) {
 
 // receiveDigit is a key pressed by the far end.
 func (ch *channel) receiveDigit(digit string) {
+	if ch.bridge != nil && !ch.bridge.dtmf {
+		return // Asterisk's mixing bridges pass keys on and report none
+	}
 	ch.s.emit(ch, "ChannelDtmfReceived", func(b []byte) []byte {
 		b = appendField(b, "digit", digit)
 		return strconv.AppendInt(appendKey(b, "duration_ms"), 100, 10)
@@ -307,18 +310,28 @@ func (s *Server) continueChannel(ch *channel, r *request) reply {
 	return noContent
 }
 
-// moveChannel hands the channel to another application.
+// moveChannel hands the channel to another application. Without an application's name the
+// real Asterisk 22.10.1 dies of a segmentation fault; here it is refused.
 func (s *Server) moveChannel(ch *channel, r *request) reply {
 	name, args := r.param("app"), r.list("appArgs")
+	if name == "" {
+		return fail(http.StatusBadRequest, "Missing parameter app")
+	}
 	ch.enqueue(func() {
 		if ch.hungUp {
 			return
 		}
 		if !s.active(name) {
+			s.publish(ch, nil, "ApplicationMoveFailed", func(b []byte) []byte {
+				b = ch.appendJSON(appendKey(b, "channel"))
+				return appendStrings(appendField(b, "destination", name), "args", args)
+			})
 			return
 		}
 		s.emit(ch, "StasisEnd", nil)
 		delete(ch.app.members, ch.id)
+		ch.app = nil
+		ch.appData = strings.Join(append([]string{name}, args...), ",")
 		ch.enterStasis(name, args)
 	})
 	return noContent

@@ -158,10 +158,10 @@ func (f *Faults) Restart() error {
 	}
 	s.reset()
 	s.mu.Unlock()
-	if s.ln == nil {
+	if s.addr == "" {
 		return nil
 	}
-	return s.listen(s.ln.Addr().String())
+	return s.listen(s.addr)
 }
 
 func (f *Faults) isFrozen() bool {

@@ -107,22 +107,16 @@ func (r *request) list(name string) []string {
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	s.mu.Lock()
-	crashed := s.crashed
+	crashed, down := s.crashed, s.down
 	s.mu.Unlock()
-	ctx, cancel := context.WithCancel(hr.Context())
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {})
-	defer stop()
-	select {
-	case <-crashed:
+	if down {
 		panic(http.ErrAbortHandler) // the documented way to drop a connection
-	default:
 	}
 	if strings.HasSuffix(hr.URL.Path, "/events") && strings.EqualFold(hr.Header.Get("Upgrade"), "websocket") {
 		s.serveEvents(w, hr)
 		return
 	}
-	rep, err := s.handle(ctx, hr, crashed)
+	rep, err := s.handle(hr.Context(), hr, crashed)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}

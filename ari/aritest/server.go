@@ -94,14 +94,14 @@ type Server struct {
 	opt     Options
 	started time.Time
 
-	ln   net.Listener
-	http *http.Server
-	wg   sync.WaitGroup // everything the server started: HTTP, event writers, timers' functions
+	addr string         // that was bound, "" when offline
+	wg   sync.WaitGroup // the HTTP server and every event connection
 
 	faults *Faults
 	log    requestLog
 
 	mu        sync.Mutex
+	http      *http.Server
 	down      bool
 	crashed   chan struct{} // closed by Crash and Close: requests in flight break off
 	seq       uint64        // unique ids of channels
@@ -163,20 +163,24 @@ func (s *Server) listen(addr string) error {
 	if err != nil {
 		return fmt.Errorf("aritest: listening on %s: %w", addr, err)
 	}
-	s.ln = ln
 	srv := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	s.mu.Lock()
 	s.http = srv
+	s.mu.Unlock()
 	s.wg.Go(func() { _ = srv.Serve(ln) })
+	if s.addr == "" {
+		s.addr = ln.Addr().String()
+	}
 	return nil
 }
 
 // URL is the base of the REST interface, for example "http://127.0.0.1:40213/ari".
 // For an offline server it is a name that only [Server.Transport] understands.
 func (s *Server) URL() string {
-	if s.ln == nil {
+	if s.addr == "" {
 		return "http://" + s.opt.Name + ".aritest/ari"
 	}
-	return "http://" + s.ln.Addr().String() + "/ari"
+	return "http://" + s.addr + "/ari"
 }
 
 // Options returns the options in force, defaults filled in.
@@ -214,17 +218,25 @@ func (s *Server) stop() {
 	for _, ch := range s.channels {
 		ch.vanish()
 	}
+	for _, rec := range s.live {
+		rec.cutOff()
+	}
+	for _, p := range s.playbacks {
+		p.forget()
+	}
 	for _, a := range s.apps {
 		if a.feed != nil {
 			a.feed.close(true)
 		}
 	}
 	clear(s.channels)
+	clear(s.bridges)
 	clear(s.playbacks)
 	clear(s.live)
+	srv := s.http
 	s.mu.Unlock()
-	if s.http != nil {
-		_ = s.http.Close()
+	if srv != nil {
+		_ = srv.Close()
 	}
 }
 

@@ -53,6 +53,8 @@ func (s *Server) serveEvents(w http.ResponseWriter, hr *http.Request) {
 		_ = conn.CloseNow()
 		return
 	}
+	s.wg.Add(1) // under the lock, so before Close waits
+	defer s.wg.Done()
 	for _, name := range names {
 		s.connect(name, f, all)
 	}
