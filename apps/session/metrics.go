@@ -1,0 +1,66 @@
+package session
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the metrics of a [Pool]. Actions are labelled by name only when
+// they are registered, so that nobody can make up labels from outside.
+type metrics struct {
+	reg       prometheus.Registerer
+	flows     *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	panics    prometheus.Counter
+	warnings  prometheus.Counter
+	badEvents prometheus.Counter
+	looks     *prometheus.CounterVec
+	digits    prometheus.Counter
+}
+
+func newMetrics(worker string, reg prometheus.Registerer) *metrics {
+	l := prometheus.Labels{"worker": worker}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: l})
+	}
+	m := &metrics{
+		reg: reg,
+		flows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "asterism_flows_total", Help: "Flows that have ended, by action and how they ended.", ConstLabels: l,
+		}, []string{"action", "result"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "asterism_flow_seconds", Help: "How long flows took.", ConstLabels: l,
+			Buckets: []float64{0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600},
+		}, []string{"action"}),
+		panics:    counter("asterism_flow_panics_total", "Flows that ended by a defect in them."),
+		warnings:  counter("asterism_request_warnings_total", "Request parameters that were put right or ignored."),
+		badEvents: counter("asterism_session_bad_events_total", "Events that could not be read."),
+		looks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "asterism_session_looks_total", Help: "Times a session looked for itself, because events were lost or late.", ConstLabels: l,
+		}, []string{"why"}),
+		digits: counter("asterism_session_digits_dropped_total", "Keys that nobody asked for and that were too many to keep."),
+	}
+	if reg != nil {
+		reg.MustRegister(m.all()...)
+	}
+	return m
+}
+
+func (m *metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.flows, m.seconds, m.panics, m.warnings, m.badEvents, m.looks, m.digits}
+}
+
+func (m *metrics) unregister() {
+	if m.reg == nil {
+		return
+	}
+	for _, c := range m.all() {
+		m.reg.Unregister(c)
+	}
+}
+
+func (m *metrics) ended(action string, r result, took time.Duration) {
+	m.flows.WithLabelValues(action, string(r)).Inc()
+	m.seconds.WithLabelValues(action).Observe(took.Seconds())
+}

@@ -1,0 +1,356 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"asterism/apps"
+	"asterism/ari"
+	"asterism/ari/aritest"
+	"asterism/ari/proxy"
+)
+
+// node is a node in memory: an imitated Asterisk, and a gateway that does
+// the steps of commands on it at once. It works in virtual time.
+type node struct {
+	t    *testing.T
+	srv  *aritest.Server
+	pool *Pool
+	log  bytes.Buffer
+	runs sync.WaitGroup
+
+	mu       sync.Mutex
+	media    map[string]medium
+	sessions map[string]*session
+	commands []proxy.Command
+	accepts  int
+	deaf     func(h ari.Header) bool // events that get lost
+	before   func(c proxy.Command) error
+}
+
+type medium struct {
+	length  time.Duration
+	problem apps.MediaProblem
+	unknown bool // its length is not told
+}
+
+// newNode starts a node whose calls run flow, as the action "Test".
+func newNode(t *testing.T, flow apps.Flow) *node {
+	t.Helper()
+	n := &node{t: t, media: make(map[string]medium), sessions: make(map[string]*session)}
+	srv, err := aritest.NewServer(aritest.Options{Offline: true, Media: n.lengthOf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.srv = srv
+	n.pool, err = NewPool(Options{
+		Worker: "w1", Log: zerolog.New(&n.log),
+		Parse: func(args []string, ch Channel) (apps.Request, []string, error) {
+			return apps.Request{Action: "Test", Sounds: args, Called: ch.Called, Caller: apps.Party{Number: ch.CallerNumber}}, nil, nil
+		},
+		Lookup: func(name string) (apps.Action, bool) {
+			return apps.Action{Name: name, Flow: flow}, name == "Test"
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := srv.Subscribe(proxy.App, n.event)
+	t.Cleanup(func() {
+		stop()
+		n.mu.Lock()
+		for _, s := range n.sessions {
+			s.cancel(apps.ErrHangup)
+		}
+		n.mu.Unlock()
+		n.runs.Wait()
+		_ = srv.Close()
+	})
+	return n
+}
+
+// lengthOf is called by the server, with its lock held.
+func (n *node) lengthOf(uri string) (time.Duration, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	name := nameOf(uri)
+	if m, ok := n.media[name]; ok {
+		return m.length, m.problem == ""
+	}
+	if ms, ok := strings.CutPrefix(name, "silence:"); ok {
+		l, err := strconv.Atoi(ms)
+		return time.Duration(l) * time.Millisecond, err == nil
+	}
+	return 0, false
+}
+
+const mediaDir = "sound:/media/"
+
+func nameOf(uri string) string { return strings.TrimPrefix(uri, mediaDir) }
+
+// event routes an event as a gateway and a worker do.
+func (n *node) event(raw []byte) {
+	h, err := ari.Peek(raw)
+	if err != nil {
+		n.t.Errorf("event %s: %v", raw, err)
+		return
+	}
+	id := h.ChannelID
+	if h.PlaybackID != "" {
+		id = proxy.SessionOf(h.PlaybackID)
+	}
+	n.mu.Lock()
+	s := n.sessions[id]
+	deaf := n.deaf != nil && n.deaf(h)
+	n.mu.Unlock()
+	switch {
+	case deaf:
+	case h.Type == "StasisStart":
+		n.start(id, raw)
+	case s != nil:
+		s.Event(raw)
+	}
+}
+
+func (n *node) start(id string, raw []byte) {
+	s := n.pool.open(&memoryLink{node: n, id: id, results: make(map[string]proxy.Result)}, proxy.Start{Event: raw})
+	n.mu.Lock()
+	n.sessions[id] = s
+	n.mu.Unlock()
+	n.runs.Go(func() {
+		s.Run(context.Background())
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.sessions, id)
+	})
+}
+
+// sent returns the commands in short: the ids and the steps.
+func (n *node) sent() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var out []string
+	for _, c := range n.commands {
+		line := c.ID
+		for _, s := range c.Steps {
+			line += " " + stepName(s)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func stepName(s proxy.Step) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	path, query, _ := strings.Cut(s.Path, "?")
+	parts := strings.Split(path, "/")
+	name := s.Method + " " + parts[1]
+	if len(parts) > 3 {
+		name += "/" + parts[3]
+	}
+	if query != "" {
+		name += "?" + query
+	}
+	return name
+}
+
+// outcome decodes the outcome of the last command.
+func (n *node) outcome() outcome {
+	n.t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var o outcome
+	last := n.commands[len(n.commands)-1]
+	if err := json.Unmarshal(last.Outcome, &o); err != nil || !last.Final {
+		n.t.Fatalf("last command %+v: outcome %s: %v", last, last.Outcome, err)
+	}
+	return o
+}
+
+// memoryLink carries the commands of one session to its node.
+type memoryLink struct {
+	node    *node
+	id      string
+	mu      sync.Mutex
+	results map[string]proxy.Result
+}
+
+func (l *memoryLink) ID() string   { return l.id }
+func (l *memoryLink) Node() string { return "n1" }
+
+func (l *memoryLink) Accept() {
+	l.node.mu.Lock()
+	defer l.node.mu.Unlock()
+	l.node.accepts++
+}
+
+func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.node.mu.Lock()
+	before := l.node.before
+	l.node.commands = append(l.node.commands, c)
+	l.node.mu.Unlock()
+	if _, ok := l.results[c.ID]; ok {
+		l.node.t.Errorf("command %s was sent twice", c.ID)
+	}
+	if before != nil {
+		if err := before(c); err != nil {
+			return proxy.Result{}, err
+		}
+	}
+	if ctx.Err() != nil {
+		return proxy.Result{}, context.Cause(ctx)
+	}
+	var r proxy.Result
+	for _, step := range c.Steps {
+		s := l.do(step)
+		r.Steps = append(r.Steps, s)
+		if s.Code >= 400 {
+			break
+		}
+	}
+	l.results[c.ID] = r
+	return r, nil
+}
+
+func (l *memoryLink) do(step proxy.Step) proxy.StepResult {
+	switch step.Name {
+	case proxy.StepResolve, proxy.StepPlay:
+		var args proxy.MediaArgs
+		if err := json.Unmarshal(step.Body, &args); err != nil {
+			l.node.t.Errorf("step %s: %v", step.Name, err)
+		}
+		return l.play(args, step.Name == proxy.StepPlay)
+	case proxy.StepRefuse:
+		var args proxy.RefuseArgs
+		if err := json.Unmarshal(step.Body, &args); err != nil {
+			l.node.t.Errorf("step %s: %v", step.Name, err)
+		}
+		return l.ari("POST", fmt.Sprintf("/channels/%s/continue?context=refuse&extension=%d&priority=1", l.id, args.Status), nil)
+	}
+	return l.ari(step.Method, step.Path, step.Body)
+}
+
+func (l *memoryLink) play(args proxy.MediaArgs, play bool) proxy.StepResult {
+	var answer proxy.MediaAnswer
+	request := map[string]any{"skipms": args.SkipMs}
+	var uris []string
+	for _, sound := range args.Sounds {
+		l.node.mu.Lock()
+		m, ok := l.node.media[sound]
+		l.node.mu.Unlock()
+		if ms, silent := strings.CutPrefix(sound, "silence:"); silent && !ok {
+			n, err := strconv.Atoi(ms)
+			m, ok = medium{length: time.Duration(n) * time.Millisecond}, err == nil
+		}
+		if !ok {
+			m.problem = apps.MediaNotFound
+		}
+		if m.problem != "" {
+			body, _ := json.Marshal(proxy.MediaTrouble{Sound: sound, Problem: string(m.problem), Message: "no"})
+			return proxy.StepResult{Code: 404, Body: body}
+		}
+		if m.unknown {
+			m.length = -time.Millisecond
+		}
+		answer.Ms = append(answer.Ms, m.length.Milliseconds())
+		uris = append(uris, mediaDir+sound)
+	}
+	body, _ := json.Marshal(answer)
+	if !play {
+		return proxy.StepResult{Code: 200, Body: body}
+	}
+	request["media"] = uris
+	raw, _ := json.Marshal(request)
+	r := l.ari("POST", "/channels/"+l.id+"/play/"+args.ID, raw)
+	if r.OK() {
+		r.Body = body
+	}
+	return r
+}
+
+func (l *memoryLink) ari(method, path string, body []byte) proxy.StepResult {
+	srv := l.node.srv
+	req, err := http.NewRequestWithContext(context.Background(), method, srv.URL()+path, bytes.NewReader(body))
+	if err != nil {
+		l.node.t.Errorf("%s %s: %v", method, path, err)
+		return proxy.StepResult{Code: 500}
+	}
+	req.SetBasicAuth(srv.Options().User, srv.Options().Password)
+	resp, err := srv.Transport().RoundTrip(req)
+	if err != nil {
+		return proxy.StepResult{Code: 500}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		l.node.t.Errorf("%s %s: %v", method, path, err)
+	}
+	return proxy.StepResult{Code: resp.StatusCode, Body: answer}
+}
+
+// phone is the caller's end of a call, as calltest wants it.
+type phone struct {
+	n      *node
+	caller *aritest.Caller
+	ctx    context.Context //nolint:containedctx // the call's, to be handed out
+	call   apps.Call
+}
+
+func (p *phone) Call() apps.Call          { return p.call }
+func (p *phone) Context() context.Context { return p.ctx }
+func (p *phone) Press(key string)         { p.caller.Press(key) }
+func (p *phone) Hangup()                  { p.caller.Hangup() }
+func (p *phone) Answered() bool           { return p.caller.State().Answered }
+
+func (p *phone) Media(sound string, length time.Duration, problem apps.MediaProblem) {
+	p.n.mu.Lock()
+	defer p.n.mu.Unlock()
+	p.n.media[sound] = medium{length: length, problem: problem}
+}
+
+func (p *phone) Heard() []string {
+	var out []string
+	for _, h := range p.caller.Heard() {
+		if h.Until.IsZero() || h.Until.After(h.From) {
+			out = append(out, nameOf(h.Media))
+		}
+	}
+	return slices.Clip(out)
+}
+
+// newPhone places a call whose flow hands it to the test and waits until the
+// test is over.
+func newPhone(t *testing.T) *phone {
+	t.Helper()
+	type handed struct {
+		ctx  context.Context //nolint:containedctx // handed from the flow to the test
+		call apps.Call
+	}
+	hand, release := make(chan handed), make(chan struct{})
+	n := newNode(t, func(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Request) error {
+		hand <- handed{ctx, call}
+		<-release
+		return nil
+	})
+	t.Cleanup(func() { close(release) })
+	p := &phone{n: n, caller: n.srv.Call(aritest.Invite{})}
+	h := <-hand
+	p.ctx, p.call = h.ctx, h.call
+	return p
+}

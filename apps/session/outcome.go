@@ -1,0 +1,173 @@
+package session
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"asterism/apps"
+)
+
+// outcome is what the call record tells of a flow. Its verbs never hold keys
+// that the caller pressed, except one that ended a playback.
+type outcome struct {
+	Action   string  `json:"action"`
+	Result   result  `json:"result"`
+	Worker   string  `json:"worker,omitempty"`
+	Began    string  `json:"began"`
+	Seconds  float64 `json:"seconds"`
+	Answered bool    `json:"answered"`
+
+	Caller string `json:"caller,omitempty"` // not of one who asked for privacy
+	Called string `json:"called,omitempty"`
+
+	Error  string     `json:"error,omitempty"`
+	Status int        `json:"status,omitempty"` // what the error means in SIP
+	Fault  apps.Fault `json:"fault,omitempty"`
+	Cause  int        `json:"cause,omitempty"` // Q.850, of the hang-up
+
+	Verbs   []entry `json:"verbs,omitempty"`
+	Skipped int     `json:"verbs_skipped,omitempty"`
+	Notes   []note  `json:"notes,omitempty"`
+	Keys    int     `json:"keys,omitempty"`      // how many were pressed
+	Used    int     `json:"keys_used,omitempty"` // how many of them meant something
+}
+
+// note is a line that the flow wrote.
+type note struct {
+	Message string         `json:"message"`
+	Fields  map[string]any `json:"fields,omitempty"`
+}
+
+// maxNotes bounds the notes that the call record repeats; the log has all.
+const maxNotes = 8
+
+// note implements the Log of [apps.Env].
+func (s *session) note(message string, fields ...any) {
+	n := note{Message: message}
+	if len(fields) > 1 {
+		n.Fields = make(map[string]any, len(fields)/2)
+	}
+	for i := 0; i+1 < len(fields); i += 2 {
+		value := fields[i+1]
+		if d, ok := value.(time.Duration); ok {
+			value = seconds(d)
+		}
+		n.Fields[fmt.Sprint(fields[i])] = value
+	}
+	s.log.Info().Fields(n.Fields).Msg(message)
+	if len(s.notes) < maxNotes {
+		s.notes = append(s.notes, n)
+	}
+}
+
+// outcome returns what goes into the call record.
+func (s *session) outcome(res result, v apps.Verdict, err error, took time.Duration) []byte {
+	o := outcome{
+		Action: s.action, Result: res, Worker: s.pool.opts.Worker,
+		Began: s.began.UTC().Format("2006-01-02T15:04:05.000Z"), Seconds: seconds(took), Answered: s.answered,
+		Called: s.req.Called, Verbs: s.trail.entries(), Skipped: s.trail.skipped, Notes: s.notes,
+	}
+	if !s.req.Caller.Private {
+		o.Caller = s.req.Caller.Number
+	}
+	if err != nil {
+		o.Error, o.Status, o.Fault = shorten(err.Error(), 512), v.Status, v.Fault
+	}
+	s.mu.Lock()
+	o.Cause, o.Keys, o.Used = s.cause, s.keys.received, s.keys.used
+	s.mu.Unlock()
+	raw, jsonErr := json.Marshal(o)
+	if jsonErr != nil { // a note of the flow cannot be written as JSON
+		s.log.Error().Err(jsonErr).Msg("the notes are left out of the call record")
+		o.Notes = nil
+		raw, jsonErr = json.Marshal(o)
+	}
+	if jsonErr != nil {
+		return []byte(`{}`)
+	}
+	return raw
+}
+
+// seconds rounds to milliseconds.
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
+
+// shorten keeps a text from outside readable and bounded.
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// entry is one verb in the trail, or several equal ones in a row.
+type entry struct {
+	Verb   string       `json:"verb"`
+	About  string       `json:"about,omitempty"`
+	Times  int          `json:"times,omitempty"` // when more than one
+	Heard  float64      `json:"heard,omitempty"` // seconds, of all of them
+	Ended  apps.PlayEnd `json:"ended,omitempty"`
+	Digit  string       `json:"digit,omitempty"`
+	Sound  int          `json:"sound,omitempty"`
+	Offset float64      `json:"offset,omitempty"`
+	Error  string       `json:"error,omitempty"`
+}
+
+const (
+	firstVerbs = 8  // kept from the start of the call
+	lastVerbs  = 24 // kept from its end
+)
+
+// trail holds the first and the last verbs of a call.
+type trail struct {
+	first, last []entry
+	skipped     int
+}
+
+// add appends a verb with its result.
+func (t *trail) add(e entry, result any, err error) {
+	if played, ok := result.(apps.Played); ok {
+		e.Heard, e.Ended, e.Digit = seconds(played.Heard), played.Ended, played.Digit
+		e.Sound, e.Offset = played.Sound, seconds(played.Offset)
+	}
+	if err != nil {
+		e.Error = shorten(err.Error(), 256)
+	}
+	if previous := t.previous(); previous != nil && previous.repeats(e) {
+		previous.Times = max(previous.Times, 1) + 1
+		previous.Heard += e.Heard
+		return
+	}
+	switch {
+	case len(t.first) < firstVerbs:
+		t.first = append(t.first, e)
+	case len(t.last) < lastVerbs:
+		t.last = append(t.last, e)
+	default:
+		t.skipped++
+		copy(t.last, t.last[1:])
+		t.last[lastVerbs-1] = e
+	}
+}
+
+func (t *trail) previous() *entry {
+	if n := len(t.last); n > 0 {
+		return &t.last[n-1]
+	}
+	if n := len(t.first); n > 0 {
+		return &t.first[n-1]
+	}
+	return nil
+}
+
+// repeats reports whether a later verb says nothing new, so that a loop that
+// goes on for days does not fill the trail.
+func (e *entry) repeats(later entry) bool {
+	return e.Error == "" && later.Error == "" && e.Verb == later.Verb && e.About == later.About && e.Ended == later.Ended &&
+		e.Digit == later.Digit && e.Sound == later.Sound && e.Offset == later.Offset
+}
+
+func (t *trail) entries() []entry {
+	return append(append([]entry(nil), t.first...), t.last...)
+}

@@ -1,0 +1,309 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"asterism/apps"
+	"asterism/ari/proxy"
+)
+
+// playing is one Play under way.
+type playing struct {
+	*verbRun
+	rule   apps.PlayRule
+	id     string // of the playback
+	path   string // of the playback in ARI
+	pos    position
+	began  time.Time     // when its result was there, by our clock
+	lost   bool          // events were lost meanwhile
+	looked time.Duration // how long the last look was waited for
+	went   int           // how often it went on to the next sound
+}
+
+// Play implements [apps.Call].
+func (s *session) Play(ctx context.Context, rule apps.PlayRule) (apps.Played, error) {
+	played, err := runVerb(ctx, s, "play", describe(rule.Sounds), func(ctx context.Context, v *verbRun) (apps.Played, error) {
+		if played, err := check(rule); err != nil {
+			return played, err
+		}
+		id := s.id + "~" + strconv.Itoa(v.k)
+		p := &playing{verbRun: v, rule: rule, id: id, path: "/playbacks/" + escape(id)}
+		return p.run(ctx)
+	})
+	if err != nil && played.Ended == "" {
+		played.Ended = apps.EndedByHangup
+	}
+	return played, err
+}
+
+// check refuses rules that no node needs to be asked about.
+func check(rule apps.PlayRule) (apps.Played, error) {
+	failed := apps.Played{Ended: apps.EndedFailed}
+	if n := len(rule.Sounds); n == 0 || n > apps.MaxSounds {
+		return failed, fmt.Errorf("play was called with %d sounds: 1 to %d are allowed", n, apps.MaxSounds)
+	}
+	keys := string(rule.StopOn + rule.Controls.Keys())
+	for i, key := range keys {
+		if strings.ContainsRune(keys[:i], key) {
+			return failed, fmt.Errorf("play was called with the key %c in two sets", key)
+		}
+	}
+	for i, sound := range rule.Sounds {
+		if err := apps.CheckSound(sound); err != nil {
+			failed.Sound = i
+			return failed, err
+		}
+	}
+	return failed, nil
+}
+
+// run plays, or with a key that was typed before only makes sure that it
+// could.
+func (p *playing) run(ctx context.Context) (apps.Played, error) {
+	early := p.s.listenUnless(p.id, p.rule.StopOn)
+	defer p.s.listen("")
+	if played, err := p.start(ctx, early); err != nil {
+		return played, err
+	}
+	if early {
+		return apps.Played{Ended: apps.EndedByDigit, Digit: p.s.takeKey(p.rule.StopOn)}, nil
+	}
+	p.began = time.Now()
+	return p.wait(ctx)
+}
+
+// start sends the first command: it makes sure of all sounds, then answers,
+// then plays, unless a key was typed early.
+func (p *playing) start(ctx context.Context, early bool) (apps.Played, error) {
+	s := p.s
+	args := proxy.MediaArgs{ID: p.id, Sounds: p.rule.Sounds, Language: p.rule.Language}
+	if p.rule.Controls.Any() {
+		args.SkipMs = int(p.rule.Controls.SkipBy().Milliseconds())
+	}
+	var steps []proxy.Step
+	if early || !s.answered {
+		steps = append(steps, proxy.Resolve(args))
+	}
+	answers := p.rule.Answer && !s.answered
+	if answers {
+		steps = append(steps, s.answerStep())
+	}
+	if !early {
+		steps = append(steps, proxy.Play(args))
+	}
+	r, err := p.do(ctx, steps...)
+	if err != nil {
+		s.unsure = s.unsure || answers
+		return p.abandon(ctx, err, !early)
+	}
+	if answers && len(r.Steps) > 1 && r.Steps[1].OK() {
+		s.answered = true
+	}
+	if err := r.Err(len(steps)); err != nil {
+		return p.refused(ctx, err)
+	}
+	var answer proxy.MediaAnswer
+	if err := json.Unmarshal(r.Steps[len(r.Steps)-1].Body, &answer); err == nil || early {
+		p.pos.lengths = lengths(answer.Ms, len(p.rule.Sounds))
+		return apps.Played{}, nil
+	}
+	p.pos.lengths = lengths(nil, len(p.rule.Sounds))
+	return apps.Played{}, nil
+}
+
+// lengths makes n lengths of what the gateway said.
+func lengths(ms []int64, n int) []time.Duration {
+	out := make([]time.Duration, n)
+	for i := range out {
+		out[i] = -1
+		if i < len(ms) && ms[i] >= 0 {
+			out[i] = time.Duration(ms[i]) * time.Millisecond
+		}
+	}
+	return out
+}
+
+// abandon ends a Play whose first command has no result: it may have been
+// carried out all the same.
+func (p *playing) abandon(ctx context.Context, err error, plays bool) (apps.Played, error) {
+	if plays && p.s.ctx.Err() == nil && ctx.Err() != nil {
+		p.halt()
+	}
+	played := apps.Played{Ended: apps.EndedFailed}
+	if p.s.ended(ctx) != nil {
+		played.Ended = apps.EndedByHangup
+	}
+	return played, err
+}
+
+// refused makes the end of a Play of a step that was refused.
+func (p *playing) refused(ctx context.Context, err error) (apps.Played, error) {
+	failed := apps.Played{Ended: apps.EndedFailed}
+	if step, ok := errors.AsType[*proxy.StepError](err); ok {
+		var t proxy.MediaTrouble
+		if json.Unmarshal(step.Body, &t) == nil && t.Problem != "" {
+			failed.Sound = max(0, slices.Index(p.rule.Sounds, t.Sound))
+			return failed, &apps.MediaError{Sound: t.Sound, Problem: problem(t.Problem), Detail: t.Message}
+		}
+	}
+	err = p.verbRun.refused(ctx, "playing", err)
+	if p.s.ended(ctx) != nil {
+		failed.Ended = apps.EndedByHangup
+	}
+	return failed, err
+}
+
+// problem translates the fabric's word for what is wrong with a sound.
+func problem(p string) apps.MediaProblem {
+	switch p {
+	case proxy.ProblemNotFound:
+		return apps.MediaNotFound
+	case proxy.ProblemInvalid:
+		return apps.MediaInvalid
+	case proxy.ProblemBroken:
+		return apps.MediaBroken
+	}
+	return apps.MediaUnavailable
+}
+
+// wait waits for the end of the playback and obeys the keys meanwhile.
+func (p *playing) wait(ctx context.Context) (apps.Played, error) {
+	timer := time.NewTimer(p.patience())
+	defer timer.Stop()
+	for {
+		for _, sig := range p.s.takeSignals() {
+			played, over, err := p.take(ctx, sig)
+			if over || err != nil {
+				return played, err
+			}
+		}
+		if p.s.takeLost() {
+			p.lost = true
+			if played, over, err := p.look(ctx, "lost"); over || err != nil {
+				return played, err
+			}
+		}
+		select {
+		case <-p.s.wake:
+		case <-timer.C:
+			if played, over, err := p.look(ctx, "late"); over || err != nil {
+				return played, err
+			}
+			timer.Reset(p.patience())
+		case <-ctx.Done():
+			return p.interrupted(ctx)
+		case <-p.s.ctx.Done():
+			return p.interrupted(ctx)
+		}
+	}
+}
+
+// take takes in what has happened; over says that the playback has ended.
+func (p *playing) take(ctx context.Context, sig signal) (played apps.Played, over bool, err error) {
+	p.clock(sig)
+	switch sig.kind {
+	case sigStarted:
+	case sigContinuing:
+		p.next(sig.at)
+	case sigDone, sigFailed:
+		played, err = p.finished(ctx, sig.kind == sigFailed)
+		return played, true, err
+	case sigKey:
+		return p.pressed(ctx, sig)
+	case sigGone: // the context of the call ends with it
+	}
+	return apps.Played{}, false, nil
+}
+
+// clock brings the position up to the time of a signal. When the event that
+// the playback has begun was not heard, its time is reckoned back from the
+// first signal after the playback was asked for.
+func (p *playing) clock(sig signal) {
+	switch {
+	case sig.at.IsZero():
+		return
+	case sig.kind == sigStarted:
+		p.pos.begin(sig.at)
+	case p.pos.at.IsZero() && !p.began.IsZero() && sig.came.After(p.began):
+		p.pos.begin(sig.at.Add(p.began.Sub(sig.came)))
+	}
+	p.pos.to(sig.at)
+}
+
+// next goes to the next sound: Asterisk says when it goes on, not to which.
+func (p *playing) next(at time.Time) {
+	p.went++
+	p.pos.next(p.went, at)
+}
+
+// pressed obeys a key.
+func (p *playing) pressed(ctx context.Context, sig signal) (played apps.Played, over bool, err error) {
+	c := p.rule.Controls
+	key := p.s.takeNumber(sig.key, p.rule.StopOn+c.Keys())
+	switch {
+	case key == "":
+		return apps.Played{}, false, nil
+	case p.rule.StopOn.Has(key):
+		if err := p.stop(ctx); err != nil {
+			played, _ := p.interrupted(ctx)
+			return played, true, err
+		}
+		played = p.played(apps.EndedByDigit)
+		played.Digit = key
+		return played, true, nil
+	case c.Pause.Has(key) && p.pos.paused:
+		err = p.control(ctx, "unpause", func() { p.pos.paused = false })
+	case c.Pause.Has(key):
+		err = p.control(ctx, "pause", func() { p.pos.paused = true })
+	case c.Restart.Has(key):
+		err = p.control(ctx, "restart", p.pos.restart)
+	case c.Forward.Has(key):
+		err = p.control(ctx, "forward", func() { p.pos.skip(c.SkipBy()) })
+	case c.Back.Has(key):
+		err = p.control(ctx, "reverse", func() { p.pos.skip(-c.SkipBy()) })
+	}
+	if err != nil {
+		played, err = p.abandoned(ctx, err)
+		return played, true, err
+	}
+	return apps.Played{}, false, nil
+}
+
+// control has Asterisk do an operation, and follows it in the position. An
+// operation that comes too early or too late does nothing.
+func (p *playing) control(ctx context.Context, operation string, follow func()) error {
+	r, err := p.do(ctx, proxy.ARI("POST", p.path+"/control?operation="+operation, nil))
+	if err == nil && r.Err(1) == nil {
+		follow()
+	}
+	return err
+}
+
+// played is how far the playback has come.
+func (p *playing) played(ended apps.PlayEnd) apps.Played {
+	return apps.Played{Heard: p.pos.heard, Ended: ended, Sound: p.pos.sound, Offset: p.pos.offset}
+}
+
+// describe names sounds for the call record.
+func describe(sounds []string) string {
+	const most = 120
+	var b strings.Builder
+	for i, sound := range sounds {
+		if b.Len()+len(sound) > most {
+			fmt.Fprintf(&b, " … (%d in all)", len(sounds))
+			break
+		}
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(sound)
+	}
+	return strings.ToValidUTF8(b.String(), "")
+}

@@ -1,0 +1,199 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"asterism/apps"
+	"asterism/ari/proxy"
+)
+
+const (
+	// lateBy is how much longer than its sounds a playback may last before it
+	// is looked for.
+	lateBy = 5 * time.Second
+	// mostPatience is the longest time between two looks at a playback whose
+	// length is not known; the first is after lateBy, and each time is twice
+	// the one before.
+	mostPatience = 2 * time.Minute
+	// haltWithin is how long a playback may take to stop.
+	haltWithin = 2 * time.Second
+	// goneWithin is how long the news of a hang-up may be behind that of the
+	// playback which it ended.
+	goneWithin = 250 * time.Millisecond
+)
+
+// patience is how long to wait for events before looking.
+func (p *playing) patience() time.Duration {
+	if total, ok := p.pos.expected(); ok && !p.pos.paused && p.looked == 0 {
+		p.looked = lateBy
+		return total + lateBy
+	}
+	p.looked = min(max(2*p.looked, lateBy), mostPatience)
+	return p.looked
+}
+
+// look finds out by asking how things are; over says that the playback has
+// ended.
+func (p *playing) look(ctx context.Context, why string) (played apps.Played, over bool, err error) {
+	p.s.pool.metrics.looks.WithLabelValues(why).Inc()
+	r, err := p.do(ctx, proxy.ARI(http.MethodGet, "/channels/"+escape(p.s.id), nil), proxy.ARI(http.MethodGet, p.path, nil))
+	if err != nil {
+		played, err = p.abandoned(ctx, err)
+		return played, true, err
+	}
+	step, ok := errors.AsType[*proxy.StepError](r.Err(2))
+	switch {
+	case !ok || step.Code != http.StatusNotFound:
+		return apps.Played{}, false, nil // it goes on, or Asterisk cannot say
+	case step.Index == 0:
+		p.s.cancel(apps.ErrHangup)
+		played, err = p.interrupted(ctx)
+		return played, true, err
+	}
+	// Its last event may be on its way.
+	if played, over, err := p.settle(ctx, goneWithin); over {
+		return played, true, err
+	}
+	played, err = p.vanished(ctx)
+	return played, true, err
+}
+
+// settle takes in events for a while, until one says that the playback has
+// ended. Keys stay for later verbs.
+func (p *playing) settle(ctx context.Context, within time.Duration) (played apps.Played, over bool, err error) {
+	state, ended := p.drain(ctx, within)
+	if !ended {
+		return apps.Played{}, false, nil
+	}
+	played, err = p.finished(ctx, state == sigFailed)
+	return played, true, err
+}
+
+// drain follows the events for a while, until the last of the playback.
+func (p *playing) drain(ctx context.Context, within time.Duration) (last signalKind, ended bool) {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	for {
+		for _, sig := range p.s.takeSignals() {
+			p.clock(sig)
+			switch sig.kind {
+			case sigContinuing:
+				p.next(sig.at)
+			case sigDone, sigFailed:
+				return sig.kind, true
+			case sigStarted, sigKey, sigGone:
+			}
+		}
+		select {
+		case <-p.s.wake:
+		case <-timer.C:
+			return 0, false
+		case <-ctx.Done():
+			return 0, false
+		case <-p.s.ctx.Done():
+			return 0, false
+		}
+	}
+}
+
+// vanished judges a playback that is over and of which no event said so.
+func (p *playing) vanished(ctx context.Context) (apps.Played, error) {
+	total, known := p.pos.expected()
+	if p.pos.at.IsZero() {
+		p.pos.begin(p.began)
+	}
+	if !known && !p.lost {
+		return p.failed(ctx, p.pos.sound, "Asterisk gave it up without a word")
+	}
+	if passed := time.Since(p.began); known && !p.pos.moved {
+		p.pos.heard = min(passed, total)
+	}
+	return p.finished(ctx, false)
+}
+
+// finished judges a playback that has ended by itself.
+func (p *playing) finished(ctx context.Context, failed bool) (apps.Played, error) {
+	if failed {
+		return p.failed(ctx, p.pos.sound, "Asterisk could not play it")
+	}
+	if sound, short := p.pos.failed(); short {
+		return p.failed(ctx, sound, fmt.Sprintf("it ended after %v", p.pos.offset.Round(time.Millisecond)))
+	}
+	p.pos.complete()
+	return p.played(apps.EndedComplete), nil
+}
+
+// failed is the end of a playback that went wrong. Mostly the caller has hung
+// up, of which the news comes a little later.
+func (p *playing) failed(ctx context.Context, sound int, detail string) (apps.Played, error) {
+	timer := time.NewTimer(goneWithin)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-p.s.ctx.Done():
+	}
+	if err := p.s.ended(ctx); err != nil {
+		return p.played(apps.EndedByHangup), err
+	}
+	if err := p.lookForChannel(ctx, "failed"); err != nil {
+		return p.abandoned(ctx, err)
+	}
+	played := p.played(apps.EndedFailed)
+	played.Sound = sound
+	return played, &apps.MediaError{Sound: p.rule.Sounds[sound], Problem: apps.MediaBroken, Detail: detail}
+}
+
+// interrupted is the end of a playback whose context has ended. When the call
+// goes on, the playback is stopped.
+func (p *playing) interrupted(ctx context.Context) (apps.Played, error) {
+	for _, sig := range p.s.takeSignals() {
+		p.clock(sig)
+		if sig.kind == sigContinuing {
+			p.next(sig.at)
+		}
+		if sig.kind == sigGone || sig.kind == sigDone || sig.kind == sigFailed {
+			break
+		}
+	}
+	if p.s.ctx.Err() == nil {
+		p.halt()
+	}
+	return p.played(apps.EndedByHangup), p.s.ended(ctx)
+}
+
+// abandoned is the end of a playback that cannot be commanded any more.
+func (p *playing) abandoned(ctx context.Context, err error) (apps.Played, error) {
+	if p.s.ended(ctx) != nil {
+		return p.interrupted(ctx)
+	}
+	return p.played(apps.EndedFailed), err
+}
+
+// halt stops the playback though the verb's own context has ended.
+func (p *playing) halt() {
+	ctx, cancel := context.WithTimeout(p.s.ctx, haltWithin)
+	defer cancel()
+	if err := p.stop(ctx); err != nil {
+		p.s.log.Warn().Err(err).Str("playback", p.id).Msg("playback was not stopped")
+	}
+}
+
+// stop stops the playback and waits until it has ended.
+func (p *playing) stop(ctx context.Context) error {
+	r, err := p.do(ctx, proxy.ARI(http.MethodDelete, p.path, nil))
+	if err != nil {
+		return err
+	}
+	if err := r.Err(1); err != nil && r.Steps[0].Code != http.StatusNotFound {
+		return p.verbRun.refused(ctx, "stopping the playback", err)
+	}
+	if _, ended := p.drain(ctx, haltWithin); ended {
+		return nil
+	}
+	return p.s.ended(ctx)
+}

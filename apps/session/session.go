@@ -1,0 +1,227 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"asterism/apps"
+	"asterism/ari"
+	"asterism/ari/proxy"
+)
+
+// lastWithin is how long the last command is tried for: longer than an
+// interruption of NATS that calls are to survive.
+const lastWithin = proxy.Patience
+
+// session runs one call. Run and the verbs belong to the session's goroutine,
+// Event and Lost to the worker's.
+type session struct {
+	pool   *Pool
+	link   link
+	id     string
+	start  proxy.Start
+	log    zerolog.Logger
+	ctx    context.Context //nolint:containedctx // the call is what this context is the life of
+	cancel context.CancelCauseFunc
+
+	// Of the flow's goroutine.
+	began    time.Time
+	action   string
+	req      apps.Request
+	answered bool // for sure
+	unsure   bool // an answer was asked for and its result is not known
+	verbs    int  // how many were called
+	trail    trail
+	notes    []note
+
+	wake chan struct{} // has a token when there is something new below
+
+	mu      sync.Mutex
+	keys    keyLog
+	listens string   // the playback whose events go to the inbox
+	inbox   []signal // what happened to it, and keys
+	lost    bool     // events were lost
+	cause   int      // Q.850, of the hang-up
+}
+
+// result is how a flow ended, as metrics and call records name it.
+type result string
+
+const (
+	resultDone    result = "done"     // as it was meant to
+	resultHangup  result = "hangup"   // the caller went first
+	resultRefused result = "refused"  // the request could not be served as it stood
+	resultFailed  result = "failed"   // our fault, or of what we depend on
+	resultPanic   result = "panic"    // a defect in the flow
+	resultMoved   result = "moved"    // another worker goes on with it
+	resultDrained result = "draining" // the worker went out of service
+)
+
+// Run implements [proxy.Runner].
+func (s *session) Run(ctx context.Context) {
+	s.began = time.Now()
+	stop := context.AfterFunc(ctx, func() { s.cancel(translate(context.Cause(ctx))) })
+	defer stop()
+	defer s.cancel(context.Canceled)
+	s.log = s.pool.opts.Log.With().Str("session", s.id).Str("node", s.link.Node()).Logger()
+	s.action = "none"
+	err, panicked := s.run()
+	s.end(ctx, err, panicked)
+}
+
+// translate turns the fabric's errors into those that flows know.
+func translate(err error) error {
+	switch {
+	case errors.Is(err, proxy.ErrMoved):
+		return apps.ErrMoved
+	case errors.Is(err, proxy.ErrClosed):
+		return apps.ErrDraining
+	}
+	return err
+}
+
+// run finds out what the call is for and runs the flow.
+func (s *session) run() (err error, panicked bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.pool.metrics.panics.Inc()
+			s.log.Error().Interface("panic", r).Bytes("stack", debug.Stack()).Msg("the flow has a defect")
+			err, panicked = fmt.Errorf("the flow panicked: %v", r), true
+		}
+	}()
+	action, err := s.prepare()
+	if err != nil {
+		return err, false
+	}
+	return action.Flow(s.ctx, apps.Env{Log: s.note}, s, s.req), false
+}
+
+// prepare reads the first event and finds the action.
+func (s *session) prepare() (apps.Action, error) {
+	ev, err := ari.DecodeEvent(s.start.Event)
+	if err != nil {
+		return apps.Action{}, fmt.Errorf("reading the first event: %w", err)
+	}
+	s.start = proxy.Start{} // it is as large as all the rest of an idle session
+	in, ok := ev.(*ari.StasisStart)
+	if !ok {
+		return apps.Action{}, fmt.Errorf("the first event is %s, expected StasisStart", ev.Base().Type)
+	}
+	s.answered = in.Channel.State == "Up"
+	ch := Channel{
+		ID: in.Channel.ID, CallID: in.Channel.ProtocolID,
+		CallerName: in.Channel.Caller.Name, CallerNumber: in.Channel.Caller.Number,
+		Called: in.Channel.Dialplan.Exten,
+	}
+	s.log = s.log.With().Str("call", ch.CallID).Logger()
+	req, warnings, err := s.pool.opts.Parse(in.Args, ch)
+	s.req = req
+	for _, w := range warnings {
+		s.pool.metrics.warnings.Inc()
+		s.log.Warn().Str("warning", w).Msg("the request was put right")
+	}
+	if err != nil {
+		return apps.Action{}, fmt.Errorf("reading the request: %w", err)
+	}
+	action, ok := s.pool.opts.Lookup(req.Action)
+	if !ok {
+		return apps.Action{}, apps.Refuse(404, apps.FaultCaller, "there is no action %q", req.Action)
+	}
+	s.action = action.Name
+	s.log = s.log.With().Str("action", action.Name).Logger()
+	return action, nil
+}
+
+// end ends the call as the flow's error says. Of a call that has moved
+// nothing is touched.
+func (s *session) end(ctx context.Context, err error, panicked bool) {
+	res, verdict := s.judge(err, panicked)
+	took := time.Since(s.began)
+	s.pool.metrics.ended(s.action, res, took)
+	s.report(res, verdict, err, took)
+	if res == resultMoved {
+		return
+	}
+	last := proxy.Command{ID: s.nextID("end"), Final: true, Outcome: s.outcome(res, verdict, err, took)}
+	if step, ok := s.lastStep(err, verdict); ok {
+		last.Steps = []proxy.Step{step}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWithin)
+	defer cancel()
+	r, err := s.link.Do(ctx, last)
+	if err == nil && len(r.Steps) == 1 && r.Steps[0].Code != 404 {
+		err = r.Err(1)
+	}
+	if err != nil && !errors.Is(err, proxy.ErrMoved) {
+		s.log.Error().Err(err).Msg("the end of the call could not be told to its gateway")
+	}
+}
+
+// judge says how the flow ended and what that means for the caller.
+func (s *session) judge(err error, panicked bool) (result, apps.Verdict) {
+	ended := context.Cause(s.ctx)
+	switch {
+	case errors.Is(ended, apps.ErrMoved) || errors.Is(err, apps.ErrMoved):
+		return resultMoved, apps.Verdict{}
+	case panicked:
+		return resultPanic, apps.VerdictOf(err)
+	case errors.Is(ended, apps.ErrHangup) || errors.Is(err, apps.ErrHangup):
+		return resultHangup, apps.VerdictOf(apps.ErrHangup)
+	case err == nil:
+		return resultDone, apps.Verdict{}
+	}
+	v := apps.VerdictOf(err)
+	switch {
+	case v.Fault == apps.FaultNobody:
+		return resultDone, v
+	case errors.Is(err, apps.ErrDraining):
+		return resultDrained, v
+	case v.Fault == apps.FaultUs || v.Fault == apps.FaultUpstream:
+		return resultFailed, v
+	}
+	return resultRefused, v
+}
+
+// lastStep is what ends the call; ok is false when the channel is gone.
+func (s *session) lastStep(err error, v apps.Verdict) (step proxy.Step, ok bool) {
+	hangUp := "/channels/" + escape(s.id)
+	switch {
+	case errors.Is(context.Cause(s.ctx), apps.ErrHangup):
+		return proxy.Step{}, false
+	case err == nil:
+		return proxy.ARI("DELETE", hangUp, nil), true
+	case !s.answered && !s.unsure:
+		return proxy.RefuseCall(proxy.RefuseArgs{Status: v.Status, Reason: v.Reason}), true
+	case v.Fault == apps.FaultNobody || v.Fault == apps.FaultCaller:
+		return proxy.ARI("DELETE", hangUp+"?reason=normal", nil), true
+	}
+	return proxy.ARI("DELETE", hangUp+"?reason=failure", nil), true
+}
+
+// report logs the end. The call record is the gateway's to write, so what
+// went as it should is not repeated here.
+func (s *session) report(res result, v apps.Verdict, err error, took time.Duration) {
+	level := zerolog.DebugLevel
+	if res == resultFailed || res == resultRefused || res == resultPanic {
+		level = zerolog.WarnLevel
+	}
+	e := s.log.WithLevel(level).Str("result", string(res)).Dur("took", took)
+	if err != nil {
+		e = e.Err(err).Int("status", v.Status).Str("fault", string(v.Fault))
+	}
+	e.Msg("the flow has ended")
+}
+
+// nextID returns the id of the next verb: "<stage>.<verb>.<k>". There is one
+// stage so far.
+func (s *session) nextID(verb string) string {
+	s.verbs++
+	return "0." + verb + "." + strconv.Itoa(s.verbs)
+}
