@@ -11,6 +11,9 @@ import (
 
 var simSeeds = flag.Int("sim.seeds", 300, "how many schedules TestSchedules runs")
 
+// simTick is how often the arbiter of a sim is told the time.
+const simTick = 10 * time.Millisecond
+
 // sim is a small world in virtual time: one arbiter, some workers, callers,
 // and a network that delays, loses, doubles and reorders, while workers pause
 // and die. It asserts what must hold in every schedule.
@@ -149,7 +152,7 @@ func (s *sim) carryOut(action Action) {
 			s.fatalf("%s accepted by %s, asked was %s, settled %v", a.Session, a.Worker, c.asked, c.settled)
 		}
 		c.settled = true
-		if a.Waited > offerTimeout {
+		if a.Waited > offerTimeout+simTick {
 			s.fatalf("%s was accepted after %v", a.Session, a.Waited)
 		}
 	case ActExecute:
@@ -165,7 +168,7 @@ func (s *sim) carryOut(action Action) {
 		if c.settled {
 			s.fatalf("%s was refused after it had been settled", a.Session)
 		}
-		if waited := s.now.Sub(c.arrived); waited > offerTimeout+tickEvery {
+		if waited := s.now.Sub(c.arrived); waited > offerTimeout+simTick {
 			s.fatalf("%s was refused after %v", a.Session, waited)
 		}
 		c.settled, c.closed = true, true
@@ -246,7 +249,7 @@ func (s *sim) execute(a ActExecute) {
 func (s *sim) reply(a ActReply) {
 	var key, id string
 	var token Token
-	for k := range s.workers {
+	for _, k := range sortedKeys(s.workers) {
 		if n, _ := fmt.Sscanf(a.Reply, k+"/%s", &id); n == 1 {
 			key = k
 		}
@@ -256,7 +259,8 @@ func (s *sim) reply(a ActReply) {
 		s.fatalf("reply %q: %v", a.Reply, err)
 	}
 	s.to(key, func(w *simWorker) {
-		for session, ss := range w.sessions {
+		for _, session := range sortedKeys(w.sessions) {
+			ss := w.sessions[session]
 			if ss.token != token || ss.next != n {
 				continue
 			}
@@ -295,7 +299,7 @@ func (s *sim) renewed(a ActRenewed) {
 		return
 	}
 	var sent int64
-	for key := range s.workers {
+	for _, key := range sortedKeys(s.workers) {
 		if n, _ := fmt.Sscanf(a.Reply, key+"@%d", &sent); n == 1 {
 			s.to(key, func(w *simWorker) {
 				if at := time.Unix(0, sent); at.After(w.heard) {
@@ -329,7 +333,8 @@ func (s *sim) live(w *simWorker) {
 		hb := Heartbeat{Name: w.key[:len(w.key)-2], Boot: "1", Load: len(w.sessions), Free: 50 - len(w.sessions)}
 		s.carry(func() { s.step(MsgWorker{hb}) })
 		m := MsgRenew{Worker: w.key, Reply: fmt.Sprintf("%s@%d", w.key, s.now.UnixNano())}
-		for session, ss := range w.sessions {
+		for _, session := range sortedKeys(w.sessions) {
+			ss := w.sessions[session]
 			m.Entries = append(m.Entries, renewEntry{session, ss.token, ss.seq})
 		}
 		s.carry(func() { s.step(m) })
@@ -380,7 +385,8 @@ func (s *sim) run() {
 		s.now = e.at
 		e.do()
 	}
-	for session, c := range s.calls {
+	for _, session := range sortedKeys(s.calls) {
+		c := s.calls[session]
 		if !c.closed {
 			s.fatalf("%s was forgotten: settled %v, channel gone %v", session, c.settled, c.hungUp)
 		}
@@ -402,5 +408,5 @@ func (s *sim) cut(d time.Duration) {
 
 func (s *sim) tick() {
 	s.step(MsgTick{})
-	s.after(10*time.Millisecond, s.tick)
+	s.after(simTick, s.tick)
 }
