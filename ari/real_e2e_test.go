@@ -191,6 +191,11 @@ func TestRealCall(t *testing.T) {
 	if err := r.Channels().SendDTMF(ctx, id, "12", &ari.ChannelSendDTMFOptions{Before: 10, Between: new(0), Duration: new(60)}); err != nil {
 		t.Error(err)
 	}
+	// The digits come out at the other half.
+	digit := await(t, r, func(e *ari.ChannelDtmfReceived) bool { return e.Digit == "2" })
+	if h, err := ari.Peek(digit.Raw); err != nil || h.Digit != "2" || h.DurationMS != digit.DurationMS || h.DurationMS < 50 || h.ChannelID != id+";2" {
+		t.Errorf("header %+v, %v", h, err)
+	}
 	if err := r.Channels().Hangup(ctx, id, &ari.ChannelHangupOptions{ReasonCode: "17"}); err != nil {
 		t.Error(err)
 	}
@@ -233,7 +238,7 @@ func TestRealMedia(t *testing.T) {
 		t.Errorf("header %+v, %v", h, err)
 	}
 
-	if _, err := r.Channels().Record(ctx, ch.ID, "dir/rec+1", "wav", &ari.ChannelRecordOptions{IfExists: "fail", Beep: true, MaxDurationSeconds: 30}); err != nil {
+	if _, err := r.Channels().Record(ctx, ch.ID, "dir/rec+1", "wav", &ari.ChannelRecordOptions{IfExists: "fail", MaxDurationSeconds: 30, TerminateOn: "#"}); err != nil {
 		t.Fatal(err)
 	}
 	await[*ari.RecordingStarted](t, r, nil)
@@ -387,9 +392,12 @@ func TestRealErrors(t *testing.T) {
 		do   func() error
 	}{
 		{"unknown channel", 404, func() error { return r.Channels().Answer(ctx, "none") }},
-		{"taken id", 409, func() error { _, err := r.Channels().Create(ctx, "Local/s@aritest", "asterism", &ari.ChannelCreateOptions{ChannelID: ch.ID}); return err }},
+		{"taken id", 409, func() error {
+			_, err := r.Channels().Create(ctx, "Local/s@aritest", "asterism", &ari.ChannelCreateOptions{ChannelID: ch.ID})
+			return err
+		}},
 		{"bad reason", 400, func() error { return r.Channels().Hangup(ctx, ch.ID, &ari.ChannelHangupOptions{Reason: "tired"}) }},
-		{"no media scheme", 400, func() error { _, err := r.Channels().Play(ctx, ch.ID, []string{"nonsense"}, nil); return err }},
+		{"no media scheme", 0, func() error { _, err := r.Channels().Play(ctx, ch.ID, []string{"nonsense"}, nil); return err }},
 		{"long query", 400, func() error { _, err := r.Channels().GetVar(ctx, ch.ID, strings.Repeat("x", 5000)); return err }},
 		{"long body", 413, func() error { return r.Channels().SetVar(ctx, ch.ID, "X", strings.Repeat("x", 100000), nil) }},
 		{"no mailboxes", 404, func() error { _, err := r.Mailboxes().List(ctx); return err }},
@@ -427,25 +435,35 @@ func TestRealErrors(t *testing.T) {
 	cancel()
 }
 
-func TestRealRestart(t *testing.T) {
+// TestRealReplaced pins what happens to a listener whose application another one takes over: it is told, and is left
+// with an open websocket that stays silent.
+func TestRealReplaced(t *testing.T) {
 	r := startReal(t)
 	other := make(chan error, 1)
+	connected := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	// A second listener takes the application over: the first is told and cut off, comes back, and so on.
 	go func() {
-		other <- r.Listen(ctx, ari.ListenOptions{App: "asterism", OnEvent: func([]byte) {}, MinBackoff: time.Minute, MaxBackoff: time.Minute})
+		other <- r.Listen(ctx, ari.ListenOptions{App: "asterism", OnEvent: func([]byte) {}, OnConnect: func(context.Context, bool) error {
+			close(connected)
+			return nil
+		}})
 	}()
-	await[*ari.ApplicationReplaced](t, r, nil)
-	select {
-	case err := <-r.gone:
-		t.Logf("fact: replaced: %v", err)
-	case <-time.After(10 * time.Second):
-		t.Error("the replaced listener was not cut off")
+	<-connected
+	replaced := await[*ari.ApplicationReplaced](t, r, nil)
+	if replaced.Application != "asterism" {
+		t.Errorf("event %s", replaced.Raw)
 	}
 	cancel()
-	<-other
-	if log, err := r.node.Log(); err != nil || strings.Contains(log, "ERROR") || strings.Contains(log, "WARNING") {
-		t.Logf("log, %v:\n%s", err, log)
+	if err := <-other; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	select {
+	case err := <-r.gone:
+		t.Errorf("the replaced listener was cut off: %v", err)
+	default:
+	}
+	log, err := r.node.Log()
+	if err != nil || strings.Contains(log, "ERROR") || strings.Contains(log, "WARNING") {
+		t.Errorf("coming and going of a listener left a mark in the log, %v:\n%s", err, log)
 	}
 }

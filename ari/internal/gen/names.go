@@ -48,13 +48,11 @@ func exported(name string) string {
 
 // unexported is exported with a small first word, for parameters.
 func unexported(name string) string {
-	e := exported(name)
-	for _, up := range initialisms {
-		if e == up {
-			return escapeKeyword(strings.ToLower(e))
-		}
+	if s, ok := splitWords[name]; ok {
+		name = s
 	}
-	return escapeKeyword(strings.ToLower(e[:1]) + e[1:])
+	first := words(name)[0]
+	return escapeKeyword(strings.ToLower(first) + strings.TrimPrefix(exported(name), exported(first)))
 }
 
 // escapeKeyword keeps clear of Go's words and of the names the generated bodies use themselves.
