@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -54,6 +55,8 @@ type Call struct {
 	wg      sync.WaitGroup
 
 	in *arrivedInvite // Of an incoming call.
+
+	gone atomic.Bool // Abandoned: nothing is answered any more.
 
 	acksMu sync.Mutex
 	acks   map[uint32]chan []byte // Who waits for an ACK, by CSeq; it is sent the ACK's body.
@@ -227,16 +230,32 @@ func (c *Call) bye(ctx context.Context, end End, headers ...[2]string) error {
 	return nil
 }
 
+// Mute stops the sending of RTP, or goes on with it. What is said meanwhile is lost. A telephone that is merely silent sends
+// silence; one that is muted like this has lost its network.
+func (c *Call) Mute(on bool) { c.media.muted.Store(on) }
+
+// Abandon ends the call as a telephone does whose battery dies: the sound stops, nothing is said to the far end, and none of
+// its requests in this call is answered any more.
+func (c *Call) Abandon() {
+	c.gone.Store(true)
+	c.note("abandoned")
+	c.finish(End{By: Nobody, Reason: "abandoned"})
+}
+
 // Wait waits until the call has ended and says how.
 func (c *Call) Wait(ctx context.Context) (End, error) {
 	select {
 	case <-c.done:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.end, nil
-	case <-ctx.Done():
-		return End{}, fmt.Errorf("waiting for the call to end: %w", context.Cause(ctx))
+	default:
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return End{}, fmt.Errorf("waiting for the call to end: %w", context.Cause(ctx))
+		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end, nil
 }
 
 // Done is closed when the call has ended and all that it heard is kept.
@@ -256,7 +275,9 @@ func (c *Call) finish(end End) {
 		}
 		c.mu.Unlock()
 		c.settleWith(ErrCallEnded)
-		c.phone.remove(c)
+		if !c.gone.Load() {
+			c.phone.remove(c)
+		}
 		c.media.close()
 		close(c.done)
 	})

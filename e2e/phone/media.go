@@ -38,6 +38,7 @@ type media struct {
 
 	remote atomic.Pointer[remote]
 	sent   atomic.Int64
+	muted  atomic.Bool
 	start  sync.Once
 	wg     sync.WaitGroup
 	stop   chan struct{}
@@ -138,7 +139,8 @@ func (m *media) take(h *rtp.Header, payload []byte, arrived time.Time) {
 	if r := m.remote.Load(); r != nil && r.events != 0 {
 		events = r.events
 	}
-	if h.PayloadType == events || h.PayloadType == telephoneEvents {
+	m.heard.add(h, nil, nil, arrived)
+	if h.PayloadType == events {
 		m.digits.add(h, payload, arrived.Sub(m.began))
 		return
 	}
@@ -172,7 +174,7 @@ func (m *media) send() {
 func (m *media) sendFrame(out *sender) {
 	r := m.remote.Load()
 	n := m.voice.frame(out, r)
-	if r.hold || !r.addr.IsValid() {
+	if r.hold || m.muted.Load() || !r.addr.IsValid() {
 		return
 	}
 	for _, packet := range out.packets[:n] {

@@ -44,10 +44,11 @@ type Phone struct {
 	txl      *sip.TransactionLayer
 	incoming chan *Call
 
-	mu     sync.Mutex
-	calls  map[string]*Call // By Call-ID and own tag.
-	closed bool
-	wg     sync.WaitGroup
+	mu      sync.Mutex
+	calls   map[string]*Call // By Call-ID and own tag.
+	closed  bool             // No new calls.
+	stopped bool             // No requests at all.
+	wg      sync.WaitGroup
 }
 
 // New binds a phone's addresses and begins to listen. It must be closed.
@@ -142,6 +143,9 @@ func (p *Phone) Close() error {
 		})
 	}
 	hangups.Wait()
+	p.mu.Lock()
+	p.stopped = true
+	p.mu.Unlock()
 	p.txl.Close()
 	err := errors.Join(p.udp.Close(), p.tcp.Close(), p.tpl.Close())
 	for _, c := range calls {

@@ -37,6 +37,7 @@ type source struct {
 	ssrc     uint32
 	baseTS   uint32 // The RTP timestamp that stands at basePos.
 	basePos  int
+	end      int // Where its newest packet ends.
 	first    uint16
 	highest  int // The highest sequence number, extended (RFC 3550, appendix A.1), relative to first.
 	received int
@@ -55,7 +56,8 @@ type timeline struct {
 	stats   Reception
 }
 
-// add places one audio packet. The payload is decoded and not kept.
+// add places one audio packet, whose payload is decoded and not kept, or counts one that is not audio: with toLinear nil. A
+// telephone event is part of its stream, so that it is neither lost nor a gap.
 func (t *timeline) add(h *rtp.Header, payload []byte, toLinear *[256]int16, arrived time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,14 +70,27 @@ func (t *timeline) add(h *rtp.Header, payload []byte, toLinear *[256]int16, arri
 	if arrived.After(t.last) {
 		t.last = arrived
 	}
-	t.stats.Packets++
 	at := int(arrived.Sub(t.began) * sampleRate / time.Second)
 	src := t.source(h, at)
+	before := src.highest
 	fresh := src.count(h.SequenceNumber, &t.stats)
+	if toLinear == nil {
+		return
+	}
+	t.stats.Packets++
 	pos := src.basePos + int(int32(h.Timestamp-src.baseTS)) //nolint:gosec // The signed difference of RTP time.
-	if fresh && (pos-at > reanchorAfter || at-pos > reanchorAfter) {
+	overlap := src.end - pos
+	switch {
+	case fresh && (pos-at > reanchorAfter || at-pos > reanchorAfter):
 		pos = t.join(at)
 		src.baseTS, src.basePos = h.Timestamp, pos
+	case fresh && src.highest == before+1 && 0 < overlap && overlap < frameSamples:
+		// Asterisk stamps a short packet, the last of a file, as if the one before had been as short.
+		pos = src.end
+		src.baseTS, src.basePos = h.Timestamp, pos
+	}
+	if fresh {
+		src.end = pos + len(payload)
 	}
 	t.place(pos, payload, toLinear)
 }

@@ -16,7 +16,7 @@ const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY, REFER"
 // serve answers a request of the far end. It runs in a goroutine of the transaction layer.
 func (p *Phone) serve(req *sip.Request, tx *sip.ServerTx) {
 	p.mu.Lock()
-	if p.closed && req.Method == sip.INVITE {
+	if p.stopped || p.closed && req.Method == sip.INVITE {
 		p.mu.Unlock()
 		tx.Terminate()
 		return
@@ -32,6 +32,10 @@ func (p *Phone) serve(req *sip.Request, tx *sip.ServerTx) {
 	}
 	tag, _ := to.Params.Get("tag")
 	c := p.find(callID.Value(), tag)
+	if c != nil && c.gone.Load() {
+		tx.Terminate()
+		return
+	}
 	if req.Method == sip.INVITE {
 		p.serveInvite(req, tx, c, tag)
 		return
