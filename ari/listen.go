@@ -32,10 +32,10 @@ type ListenOptions struct {
 	// SubscribeAll asks for the events of everything in Asterisk, not only of what entered the application.
 	SubscribeAll bool
 
-	// OnConnect is called when the socket is up, before the first event, with first true for the first connection of this
-	// Listen. Events of channels that ended while there was no connection are gone: this is the place to set the event
-	// filter, list the channels and reconcile. Meanwhile events queue up. ctx ends with the connection. An error ends the
-	// connection, and is the reason given to OnDisconnect.
+	// OnConnect is called when the socket is up, before the first event; first is true until it has succeeded once. Events
+	// of channels that ended while there was no connection are gone: this is the place to set the event filter, list the
+	// channels and reconcile. Meanwhile events queue up. ctx ends with the connection. An error ends the connection, and
+	// is the reason given to OnDisconnect.
 	OnConnect func(ctx context.Context, first bool) error
 	// OnEvent is called for each event with the message's bytes, which it may keep. It should be quick, see QueueEvents.
 	OnEvent func(raw []byte)

@@ -119,6 +119,9 @@ func (s *scanner) peek() byte {
 	if s.err != nil {
 		return 0
 	}
+	if s.pos < len(s.data) && s.data[s.pos] > ' ' { // Asterisk writes no space
+		return s.data[s.pos]
+	}
 	s.space()
 	if s.pos >= len(s.data) {
 		return 0
@@ -225,21 +228,33 @@ func (s *scanner) text() []byte {
 	return []byte(v)
 }
 
+// stringStops are the bytes at which reading a string has to stop and think: all but plain ASCII.
+var stringStops = func() (stops [256]bool) {
+	for c := range stops {
+		stops[c] = c == '"' || c == '\\' || c < ' ' || c >= utf8.RuneSelf
+	}
+	return stops
+}()
+
 // endOfString consumes a string and returns the position of its closing quote, and whether its bytes are its value.
 func (s *scanner) endOfString() (clean bool, end int) {
 	clean = true
 	ascii := true
 	start := s.pos + 1
 	i := start
-	for i < len(s.data) {
-		c := s.data[i]
-		switch {
+	for {
+		for i < len(s.data) && !stringStops[s.data[i]] {
+			i++
+		}
+		if i >= len(s.data) {
+			s.pos = i
+			s.fail("the end of a string")
+			return false, i
+		}
+		switch c := s.data[i]; {
 		case c == '"':
 			s.pos = i + 1
-			if !ascii && clean {
-				clean = utf8.Valid(s.data[start:i])
-			}
-			return clean, i
+			return clean && (ascii || utf8.Valid(s.data[start:i])), i
 		case c == '\\':
 			clean = false
 			n := escapeLength(s.data[i:])
@@ -249,19 +264,15 @@ func (s *scanner) endOfString() (clean bool, end int) {
 				return false, i
 			}
 			i += n
-			continue
 		case c < ' ':
 			s.pos = i
 			s.fail("no control character in a string")
 			return false, i
-		case c >= utf8.RuneSelf:
+		default:
 			ascii = false
+			i++
 		}
-		i++
 	}
-	s.pos = i
-	s.fail("the end of a string")
-	return false, i
 }
 
 // escapeLength returns the length of the escape sequence at the start of b, 0 if it is none.
