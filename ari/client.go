@@ -168,22 +168,20 @@ func (c *Client) send(ctx context.Context, r *request, timeout time.Duration, re
 		return fmt.Errorf("ari: %s %s: %w", r.method, req.URL.Path, err)
 	}
 	status = resp.StatusCode
-	defer drain(resp.Body)
+	defer func() {
+		// What little is left must be read before the connection can serve the next request.
+		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+		_ = resp.Body.Close()
+	}()
 	if status < 200 || status > 299 {
 		// The status is what counts: a body that cannot be read costs the message only.
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10)) //nolint:errcheck // see above
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10))
 		return &Error{Method: r.method, Path: req.URL.Path, StatusCode: status, Message: errorMessage(status, body)}
 	}
 	if err := read(resp.Body); err != nil {
 		return fmt.Errorf("ari: %s %s: read response: %w", r.method, req.URL.Path, err)
 	}
 	return nil
-}
-
-// drain reads a little of what is left and closes.
-func drain(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, 64<<10)
-	_ = body.Close()
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}

@@ -163,7 +163,7 @@ func TestEveryOperation(t *testing.T) {
 				args = append(args, argument(m.Type().In(j)))
 			}
 			out := m.Call(args)
-			if err, ok := out[len(out)-1].Interface().(error); ok && err != nil {
+			if err, ok := reflect.TypeAssert[error](out[len(out)-1]); ok && err != nil {
 				t.Errorf("%T.%s: %v", api, v.Type().Method(i).Name, err)
 			}
 		}

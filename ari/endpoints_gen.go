@@ -40,7 +40,7 @@ func (a EndpointsAPI) SendMessage(ctx context.Context, toValue string, from stri
 	r.needString("from", from)
 	if opts != nil {
 		r.optString("body", opts.Body)
-		r.stringMap("variables", opts.Variables)
+		r.vars("variables", Vars(opts.Variables))
 	}
 	return a.c.exec(ctx, r)
 }
@@ -64,7 +64,7 @@ func (a EndpointsAPI) Refer(ctx context.Context, toValue string, from string, re
 	r.needString("refer_to", referTo)
 	if opts != nil {
 		r.optBool("to_self", opts.ToSelf)
-		r.stringMap("variables", opts.Variables)
+		r.vars("variables", Vars(opts.Variables))
 	}
 	return a.c.exec(ctx, r)
 }
@@ -112,7 +112,7 @@ func (a EndpointsAPI) SendMessageToEndpoint(ctx context.Context, tech string, re
 	r.needString("from", from)
 	if opts != nil {
 		r.optString("body", opts.Body)
-		r.stringMap("variables", opts.Variables)
+		r.vars("variables", Vars(opts.Variables))
 	}
 	return a.c.exec(ctx, r)
 }
@@ -139,7 +139,7 @@ func (a EndpointsAPI) ReferToEndpoint(ctx context.Context, tech string, resource
 	r.needString("refer_to", referTo)
 	if opts != nil {
 		r.optBool("to_self", opts.ToSelf)
-		r.stringMap("variables", opts.Variables)
+		r.vars("variables", Vars(opts.Variables))
 	}
 	return a.c.exec(ctx, r)
 }

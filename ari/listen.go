@@ -93,7 +93,7 @@ func (c *Client) Listen(ctx context.Context, opts ListenOptions) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(backoff/2 + rand.N(backoff/2+1)): //nolint:gosec // jitter needs no secrecy
+		case <-time.After(backoff/2 + rand.N(backoff/2+1)):
 		}
 		backoff = min(2*backoff, l.opts.MaxBackoff)
 	}
@@ -165,7 +165,7 @@ func (l *listener) dial(ctx context.Context) (*websocket.Conn, error) {
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 		var body []byte
 		if resp.Body != nil {
-			body, _ = io.ReadAll(resp.Body) //nolint:errcheck // at most 1 KiB in memory; it costs the message only
+			body, _ = io.ReadAll(resp.Body) // at most 1 KiB; it costs the message only
 			_ = resp.Body.Close()
 		}
 		return nil, fmt.Errorf("ari: listen: %w", &Error{

@@ -327,12 +327,9 @@ func (v *DeviceState) member(s *scanner, key []byte) {
 }
 
 // Dialed is declared by Asterisk without members.
-type Dialed struct {
-}
+type Dialed struct{}
 
-func (v *Dialed) member(s *scanner, key []byte) {
-	s.skip()
-}
+func (v *Dialed) member(s *scanner, _ []byte) { s.skip() }
 
 // DialplanCEP is a place in the dialplan.
 type DialplanCEP struct {

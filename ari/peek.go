@@ -79,19 +79,19 @@ func (h *Header) member(s *scanner, key []byte) {
 	case "timestamp":
 		h.Timestamp = s.looseTime()
 	case "channel", "transferer_first_leg":
-		h.ChannelID = s.idOf("id")
+		h.ChannelID = s.idOf()
 	case "referred_by":
 		h.ChannelID = s.sourceChannelID()
 	case "replace_channel":
-		h.ReplaceChannelID = s.idOf("id")
+		h.ReplaceChannelID = s.idOf()
 	case "caller":
-		h.CallerID = s.idOf("id")
+		h.CallerID = s.idOf()
 	case "peer":
-		h.PeerID = s.idOf("id")
+		h.PeerID = s.idOf()
 	case "bridge":
-		h.BridgeID = s.idOf("id")
+		h.BridgeID = s.idOf()
 	case "bridge_from":
-		h.BridgeFromID = s.idOf("id")
+		h.BridgeFromID = s.idOf()
 	case "playback":
 		h.PlaybackID = s.target(h, "id")
 	case "recording":
@@ -107,8 +107,8 @@ func (h *Header) member(s *scanner, key []byte) {
 	}
 }
 
-// idOf reads an object and returns its member name, if both are what they should be.
-func (s *scanner) idOf(name string) string {
+// idOf reads an object and returns its member id, if both are what they should be.
+func (s *scanner) idOf() string {
 	id := ""
 	if s.peek() != '{' {
 		s.skip()
@@ -120,7 +120,7 @@ func (s *scanner) idOf(name string) string {
 		if !ok {
 			return id
 		}
-		if string(key) == name {
+		if string(key) == "id" {
 			id = s.looseString()
 			continue
 		}
@@ -142,7 +142,7 @@ func (s *scanner) sourceChannelID() string {
 			return id
 		}
 		if string(key) == "source_channel" {
-			id = s.idOf("id")
+			id = s.idOf()
 			continue
 		}
 		s.skip()

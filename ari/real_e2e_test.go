@@ -21,15 +21,15 @@ import (
 	"asterism/e2e/telephony"
 )
 
-// real is a client of a real Asterisk that listens to the application asterism.
-type real struct {
+// realARI is a client of a real Asterisk that listens to the application asterism.
+type realARI struct {
 	*ari.Client
 	node   *telephony.Asterisk
 	events chan ari.Event
 	gone   chan error
 }
 
-func startReal(t *testing.T) *real {
+func startReal(t *testing.T) *realARI {
 	t.Helper()
 	node := telephony.ForTest(t, func(o *telephony.Options) {
 		o.Conf = func(p *asteriskconf.Params) {
@@ -42,7 +42,7 @@ func startReal(t *testing.T) *real {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	r := &real{Client: client, node: node, events: make(chan ari.Event, 1000), gone: make(chan error, 10)}
+	r := &realARI{Client: client, node: node, events: make(chan ari.Event, 1000), gone: make(chan error, 10)}
 	ctx, cancel := context.WithCancel(t.Context())
 	connected := make(chan struct{}, 10)
 	done := make(chan error, 1)
@@ -84,7 +84,7 @@ func startReal(t *testing.T) *real {
 }
 
 // await returns the next event of type E that ok accepts.
-func await[E ari.Event](t *testing.T, r *real, ok func(E) bool) E {
+func await[E ari.Event](t *testing.T, r *realARI, ok func(E) bool) E {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	for {
@@ -100,7 +100,7 @@ func await[E ari.Event](t *testing.T, r *real, ok func(E) bool) E {
 }
 
 // leg originates a Local channel whose first half enters the application, and returns that half.
-func (r *real) leg(t *testing.T, id string) *ari.Channel {
+func (r *realARI) leg(t *testing.T, id string) *ari.Channel {
 	t.Helper()
 	ch, err := r.Channels().OriginateWithID(t.Context(), id, "Local/s@aritest", &ari.ChannelOriginateWithIDOptions{
 		App: "asterism", AppArgs: "x,y z", CallerID: `"Ann, \"A\" Ω" <100>`,

@@ -184,8 +184,6 @@ func (r *request) vars(name string, set VarSet) {
 	r.body = append(r.body, '}')
 }
 
-func (r *request) stringMap(name string, m map[string]string) { r.vars(name, Vars(m)) }
-
 func (r *request) anyMap(name string, m map[string]any) {
 	if len(m) == 0 {
 		return

@@ -245,7 +245,11 @@ func (o *op) emit(w *bytes.Buffer) {
 	if len(o.optional) > 0 {
 		fmt.Fprint(w, "\tif opts != nil {\n")
 		for _, p := range o.optional {
-			fmt.Fprintf(w, "\t\tr.%s(%q, opts.%s)\n", o.setter(p, false), p.Name, exported(p.Name))
+			value := "opts." + exported(p.Name)
+			if o.goType(p) == "map[string]string" {
+				value = "Vars(" + value + ")"
+			}
+			fmt.Fprintf(w, "\t\tr.%s(%q, %s)\n", o.setter(p, false), p.Name, value)
 		}
 		fmt.Fprint(w, "\t}\n")
 	}
@@ -280,8 +284,6 @@ func (o *op) setter(p parameter, required bool) string {
 			return "filter"
 		case "[]ConfigTuple":
 			return "tuples"
-		case "map[string]string":
-			return "stringMap"
 		case "map[string]any":
 			return "anyMap"
 		}

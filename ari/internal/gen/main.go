@@ -63,7 +63,7 @@ func writeFiles(dir string, files map[string][]byte) error {
 		}
 	}
 	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil { //nolint:gosec // source code is for everyone to read
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			return fmt.Errorf("write generated file: %w", err)
 		}
 	}
@@ -135,7 +135,7 @@ func importFacts(apiDir, installed string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(apiDir, r.Name+".json"), data, 0o644); err != nil { //nolint:gosec // source data is for everyone to read
+		if err := os.WriteFile(filepath.Join(apiDir, r.Name+".json"), data, 0o644); err != nil {
 			return fmt.Errorf("write facts: %w", err)
 		}
 	}

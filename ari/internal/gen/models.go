@@ -121,11 +121,15 @@ func emitStruct(b *strings.Builder, m namedModel) {
 	for _, line := range wrap(goName+" is "+doc+".", 110) {
 		fmt.Fprintf(b, "// %s\n", line)
 	}
+	ms := members(m)
+	if len(ms) == 0 && !m.event {
+		fmt.Fprintf(b, "type %s struct{}\n\nfunc (v *%s) member(s *scanner, _ []byte) { s.skip() }\n\n", goName, goName)
+		return
+	}
 	fmt.Fprintf(b, "type %s struct {\n", goName)
 	if m.event {
 		b.WriteString("\tEventBase\n\n")
 	}
-	ms := members(m)
 	for _, x := range ms {
 		if a := m.Properties.values[x.json].Allowed; a != nil && len(a.Values) > 0 {
 			fmt.Fprintf(b, "\t// One of %s.\n", strings.Join(a.Values, ", "))
@@ -143,11 +147,7 @@ func emitStruct(b *strings.Builder, m namedModel) {
 
 	fmt.Fprintf(b, "func (v *%s) member(s *scanner, key []byte) {\n", goName)
 	if len(ms) == 0 {
-		if m.event {
-			b.WriteString("\tv.EventBase.member(s, key)\n}\n\n")
-			return
-		}
-		b.WriteString("\ts.skip()\n}\n\n")
+		b.WriteString("\tv.EventBase.member(s, key)\n}\n\n")
 		return
 	}
 	b.WriteString("\tswitch string(key) {\n")
