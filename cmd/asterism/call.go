@@ -36,19 +36,17 @@ type CallCmd struct {
 
 	// Decorate, when set, adds headers once the Call-ID is known; a signature goes here.
 	Decorate func(callID string, headers [][2]string) ([][2]string, error) `kong:"-"`
-	// Out is where the report goes; standard output when nil.
-	Out io.Writer `kong:"-"`
 }
 
-// Run places the call. Its error, a clear sentence, is what makes the command fail: the call was refused, not answered, or
+// Run places the call and writes the report to out. Its error, a clear sentence, is what makes the command fail: the call was refused, not answered, or
 // nothing was heard although a file was to be written.
-func (c *CallCmd) Run(ctx context.Context) error {
+func (c *CallCmd) Run(ctx context.Context, out io.Writer) error {
 	script, err := c.script()
 	if err != nil {
 		return err
 	}
 	report, callErr := script.Play(ctx)
-	return errors.Join(callErr, c.store(report), c.print(report))
+	return errors.Join(callErr, c.store(report), c.print(out, report))
 }
 
 // script turns the flags into a call.
@@ -131,11 +129,7 @@ func (c *CallCmd) store(report phone.Report) error {
 	return nil
 }
 
-func (c *CallCmd) print(report phone.Report) error {
-	out := c.Out
-	if out == nil {
-		out = os.Stdout
-	}
+func (c *CallCmd) print(out io.Writer, report phone.Report) error {
 	text := report.Sentences()
 	if c.JSON {
 		b, err := json.MarshalIndent(report, "", "  ")

@@ -31,20 +31,21 @@ type Call struct {
 	// version numbers the phone's session descriptions; sessionID names them.
 	sessionID uint64
 
-	mu       sync.Mutex
-	version  uint64
-	events   []Event
-	seen     map[int]bool // The final statuses already noted, so that retransmissions are not.
-	offered  session
-	agreed   bool // Whether there is a session description of the far end.
-	early    bool // Whether it came before the answer.
-	answerAt time.Duration
-	answered bool
-	status   int // The last status received for the INVITE.
-	setupErr error
-	end      End
-	timer    *time.Timer
-	request  [][2]string // Inbound: the headers of the INVITE.
+	mu         sync.Mutex
+	version    uint64
+	events     []Event
+	seen       map[int]bool // The final statuses already noted, so that retransmissions are not.
+	offered    session
+	agreed     bool // Whether there is a session description of the far end.
+	early      bool // Whether it came before the answer.
+	answerAt   time.Duration
+	answered   bool
+	status     int // The last status received for the INVITE.
+	setupErr   error
+	end        End
+	timer      *time.Timer
+	request    [][2]string // Inbound: the headers of the INVITE.
+	referredTo []string
 
 	settled chan struct{} // Closed when the call is answered or will never be.
 	cancel  chan struct{} // Closed to give an unanswered call up.

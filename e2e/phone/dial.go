@@ -15,6 +15,8 @@ import (
 const (
 	// cancelWait is how long a cancelled call waits for its 487 before it is forgotten.
 	cancelWait = 5 * time.Second
+	// silentWait is how long a call is still held to which nothing came back: before that it must not be cancelled.
+	silentWait = time.Second
 	// probeAfter is how long the far end may be silent before the phone looks whether anybody is there.
 	probeAfter = 500 * time.Millisecond
 	// byeWait bounds a BYE that the phone sends on its own.
@@ -295,7 +297,7 @@ func (c *Call) acknowledge(tx *sip.ClientTx) {
 func (c *Call) withdraw(tx *sip.ClientTx, cause error) {
 	err := fmt.Errorf("%w%s: %w", ErrNoAnswer, c.lastWord(), cause)
 	c.note("CANCEL sent")
-	deadline := time.NewTimer(cancelWait)
+	deadline := time.NewTimer(silentWait)
 	defer deadline.Stop()
 	sent := false
 	for {
@@ -304,6 +306,7 @@ func (c *Call) withdraw(tx *sip.ClientTx, cause error) {
 		c.mu.Unlock()
 		if status != 0 && !sent {
 			sent = true
+			deadline.Reset(cancelWait)
 			c.sendCancel(tx)
 		}
 		select {

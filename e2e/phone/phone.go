@@ -30,6 +30,8 @@ type Options struct {
 	User string
 	// Incoming is how many calls may wait for [Phone.Accept]; more are refused with 486. With 0 all are refused with 480.
 	Incoming int
+	// Transfer is what the phone does when it is asked to go elsewhere (REFER).
+	Transfer Transfer
 }
 
 // Phone is one SIP address with any number of calls. Its methods may be used by several goroutines.
@@ -37,6 +39,7 @@ type Phone struct {
 	host     netip.Addr
 	port     int
 	user     string
+	transfer Transfer
 	log      *slog.Logger
 	udp      *net.UDPConn
 	tcp      *net.TCPListener
@@ -60,7 +63,7 @@ func New(opts Options) (*Phone, error) {
 	if err != nil {
 		return nil, fmt.Errorf("phone address %q: expected an IP address and a port such as 127.0.0.1:0: %w", opts.Addr, err)
 	}
-	p := &Phone{host: at.Addr(), user: opts.User, log: slog.New(slog.DiscardHandler), calls: map[string]*Call{}}
+	p := &Phone{host: at.Addr(), user: opts.User, transfer: opts.Transfer, log: slog.New(slog.DiscardHandler), calls: map[string]*Call{}}
 	if p.user == "" {
 		p.user = "phone"
 	}
@@ -73,7 +76,6 @@ func New(opts Options) (*Phone, error) {
 	p.tpl = sip.NewTransportLayer(net.DefaultResolver, sip.NewParser(), nil, sip.WithTransportLayerLogger(p.log))
 	p.tpl.OnMessage(p.observe) // Before the transaction layer: in the order of arrival, and alone with the message.
 	p.txl = sip.NewTransactionLayer(p.tpl, sip.WithTransactionLayerLogger(p.log),
-		sip.WithTransactionLayerTerminateOnConnClose(),
 		sip.WithTransactionLayerUnhandledResponseHandler(func(*sip.Response) {}))
 	p.txl.OnRequest(p.serve)
 	p.wg.Go(func() { _ = p.tpl.ServeUDP(p.udp) })

@@ -427,3 +427,23 @@ func TestManyCallsOfOnePhone(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func TestTransfer(t *testing.T) {
+	ctx := bounded(t)
+	uas := newPhone(t, "127.0.40.2", 1)
+	uac, err := New(Options{Addr: "127.0.40.1:0", Transfer: Transfer{Outcome: 486}})
+	must(t, err)
+	t.Cleanup(func() { check(t, uac.Close()) })
+	caller, err := uac.Start(ctx, DialOptions{Target: uas.URI()})
+	must(t, err)
+	called, err := uas.Accept(ctx)
+	must(t, err)
+	must(t, called.Answer(ctx))
+	if res := ask(t, called, sip.REFER, nil, [2]string{"Refer-To", "<sip:elsewhere@example.com>"}); res.StatusCode != 202 {
+		t.Errorf("REFER was answered %d", res.StatusCode)
+	}
+	happened(t, called, "NOTIFY")
+	if got := caller.Referred(); len(got) != 1 || got[0] != "<sip:elsewhere@example.com>" {
+		t.Errorf("the phone was sent to %q", got)
+	}
+}

@@ -2,7 +2,6 @@ package phone
 
 import (
 	"context"
-	"net/textproto"
 	"strconv"
 	"strings"
 	"time"
@@ -84,8 +83,7 @@ func (p *Phone) serveOther(req *sip.Request, tx *sip.ServerTx, c *Call, tag stri
 	case req.Method == sip.UPDATE:
 		c.updated(req, tx)
 	case req.Method == sip.REFER:
-		c.note("REFER %s", textproto.TrimString(valueOf(req, "Refer-To")))
-		p.reply(tx, req, 603, "Decline", nil) // The phone stays where it is; that it was asked is on the timeline.
+		c.referred(req, tx)
 	case req.Method == sip.INFO, req.Method == sip.NOTIFY:
 		c.note("%s", req.Method)
 		p.reply(tx, req, 200, "OK", nil)
