@@ -12,8 +12,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"asterism/apps"
@@ -29,7 +31,9 @@ type node struct {
 	srv  *aritest.Server
 	pool *Pool
 	log  bytes.Buffer
-	runs sync.WaitGroup
+
+	registry *prometheus.Registry
+	runs     sync.WaitGroup
 
 	mu       sync.Mutex
 	media    map[string]medium
@@ -38,6 +42,8 @@ type node struct {
 	accepts  int
 	deaf     func(h ari.Header) bool // events that get lost
 	before   func(c proxy.Command) error
+	plays    func(uri string) (time.Duration, bool) // what Asterisk really plays; nil: what is declared
+	context  context.Context                        //nolint:containedctx // of the sessions, which a test may end
 }
 
 type medium struct {
@@ -49,14 +55,14 @@ type medium struct {
 // newNode starts a node whose calls run flow, as the action "Test".
 func newNode(t *testing.T, flow apps.Flow) *node {
 	t.Helper()
-	n := &node{t: t, media: make(map[string]medium), sessions: make(map[string]*session)}
-	srv, err := aritest.NewServer(aritest.Options{Offline: true, Media: n.lengthOf})
+	n := &node{t: t, context: context.Background(), registry: prometheus.NewPedanticRegistry(), media: make(map[string]medium), sessions: make(map[string]*session)}
+	srv, err := aritest.NewServer(aritest.Options{Offline: true, Media: n.reallyPlays})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.srv = srv
 	n.pool, err = NewPool(Options{
-		Worker: "w1", Log: zerolog.New(&n.log),
+		Worker: "w1", Log: zerolog.New(&n.log), Registry: n.registry,
 		Parse: func(args []string, ch Channel) (apps.Request, []string, error) {
 			return apps.Request{Action: "Test", Sounds: args, Called: ch.Called, Caller: apps.Party{Number: ch.CallerNumber}}, nil, nil
 		},
@@ -81,7 +87,14 @@ func newNode(t *testing.T, flow apps.Flow) *node {
 	return n
 }
 
-// lengthOf is called by the server, with its lock held.
+// reallyPlays is called by the server, with its lock held.
+func (n *node) reallyPlays(uri string) (time.Duration, bool) {
+	if n.plays != nil {
+		return n.plays(uri)
+	}
+	return n.lengthOf(uri)
+}
+
 func (n *node) lengthOf(uri string) (time.Duration, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -124,13 +137,20 @@ func (n *node) event(raw []byte) {
 	}
 }
 
+// call places a call and waits until its flow waits for something.
+func (n *node) call(inv aritest.Invite) *aritest.Caller {
+	c := n.srv.Call(inv)
+	synctest.Wait()
+	return c
+}
+
 func (n *node) start(id string, raw []byte) {
 	s := n.pool.open(&memoryLink{node: n, id: id, results: make(map[string]proxy.Result)}, proxy.Start{Event: raw})
 	n.mu.Lock()
 	n.sessions[id] = s
 	n.mu.Unlock()
 	n.runs.Go(func() {
-		s.Run(context.Background())
+		s.Run(n.context)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		delete(n.sessions, id)

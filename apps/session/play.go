@@ -22,6 +22,7 @@ type playing struct {
 	path   string // of the playback in ARI
 	pos    position
 	began  time.Time     // when its result was there, by our clock
+	skew   time.Duration // how far Asterisk's clock seems to be ahead of ours
 	lost   bool          // events were lost meanwhile
 	looked time.Duration // how long the last look was waited for
 	went   int           // how often it went on to the next sound
@@ -234,7 +235,21 @@ func (p *playing) clock(sig signal) {
 	case p.pos.at.IsZero() && !p.began.IsZero() && sig.came.After(p.began):
 		p.pos.begin(sig.at.Add(p.began.Sub(sig.came)))
 	}
+	p.skew = sig.at.Sub(sig.came)
 	p.pos.to(sig.at)
+}
+
+// reckon brings the position up to now, of which no event tells.
+func (p *playing) reckon() {
+	if p.began.IsZero() {
+		return
+	}
+	p.pos.begin(p.began.Add(p.skew))
+	p.pos.to(time.Now().Add(p.skew))
+	if total, ok := p.pos.expected(); ok && !p.pos.moved {
+		p.pos.heard = min(p.pos.heard, total)
+		p.pos.offset = min(p.pos.offset, p.pos.lengths[p.pos.sound])
+	}
 }
 
 // next goes to the next sound: Asterisk says when it goes on, not to which.

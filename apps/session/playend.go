@@ -102,15 +102,9 @@ func (p *playing) drain(ctx context.Context, within time.Duration) (last signalK
 
 // vanished judges a playback that is over and of which no event said so.
 func (p *playing) vanished(ctx context.Context) (apps.Played, error) {
-	total, known := p.pos.expected()
-	if p.pos.at.IsZero() {
-		p.pos.begin(p.began)
-	}
-	if !known && !p.lost {
+	p.reckon()
+	if _, known := p.pos.expected(); !known && !p.lost {
 		return p.failed(ctx, p.pos.sound, "Asterisk gave it up without a word")
-	}
-	if passed := time.Since(p.began); known && !p.pos.moved {
-		p.pos.heard = min(passed, total)
 	}
 	return p.finished(ctx, false)
 }
@@ -151,17 +145,22 @@ func (p *playing) failed(ctx context.Context, sound int, detail string) (apps.Pl
 // interrupted is the end of a playback whose context has ended. When the call
 // goes on, the playback is stopped.
 func (p *playing) interrupted(ctx context.Context) (apps.Played, error) {
+	over := false
 	for _, sig := range p.s.takeSignals() {
+		if over {
+			break
+		}
 		p.clock(sig)
 		if sig.kind == sigContinuing {
 			p.next(sig.at)
 		}
-		if sig.kind == sigGone || sig.kind == sigDone || sig.kind == sigFailed {
-			break
-		}
+		over = sig.kind == sigGone || sig.kind == sigDone || sig.kind == sigFailed
 	}
-	if p.s.ctx.Err() == nil {
-		p.halt()
+	if !over && p.s.ctx.Err() == nil {
+		over = p.halt()
+	}
+	if !over {
+		p.reckon()
 	}
 	return p.played(apps.EndedByHangup), p.s.ended(ctx)
 }
@@ -174,13 +173,16 @@ func (p *playing) abandoned(ctx context.Context, err error) (apps.Played, error)
 	return p.played(apps.EndedFailed), err
 }
 
-// halt stops the playback though the verb's own context has ended.
-func (p *playing) halt() {
+// halt stops the playback though the verb's own context has ended, and
+// reports whether it has.
+func (p *playing) halt() bool {
 	ctx, cancel := context.WithTimeout(p.s.ctx, haltWithin)
 	defer cancel()
-	if err := p.stop(ctx); err != nil {
+	err := p.stop(ctx)
+	if err != nil {
 		p.s.log.Warn().Err(err).Str("playback", p.id).Msg("playback was not stopped")
 	}
+	return err == nil
 }
 
 // stop stops the playback and waits until it has ended.
