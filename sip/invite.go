@@ -77,7 +77,10 @@ func ParseArgs(args []string) (Invite, error) {
 	size := 0
 	for _, arg := range args[2 : len(args)-1] {
 		name, value, ok := strings.Cut(arg, "=")
-		if !ok && arg != "" {
+		if arg == "" {
+			continue
+		}
+		if !ok || !isToken(name) {
 			return Invite{}, layoutError("the dialplan passes %q, expected <name>=<value>", shorten(arg))
 		}
 		if value == "" {
@@ -101,6 +104,13 @@ func ParseArgs(args []string) (Invite, error) {
 		return Invite{}, refuse(400, CauseTooLong, "the %s* headers have %d bytes together when URI-encoded, %d are allowed", Prefix, size, MaxParams)
 	}
 	return in, nil
+}
+
+// isToken reports whether name can be a header's name (RFC 3261 section 25.1).
+func isToken(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !isAlphanumeric(r) && !strings.ContainsRune("-.!%*_+`'~", r)
+	})
 }
 
 func first(args []string) string {
@@ -238,15 +248,20 @@ func isCleanSlow(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
-// shorten keeps what callers send readable in messages.
+// shorten keeps what callers send short and fit to be shown in messages.
 func shorten(s string) string {
 	const most = 64
-	if len(s) <= most {
-		return s
+	end := ""
+	if len(s) > most {
+		s, end = s[:most], "…"
 	}
-	cut := most
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
+	if !isClean(s) {
+		s = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) || r == utf8.RuneError {
+				return '?'
+			}
+			return r
+		}, s)
 	}
-	return s[:cut] + "…"
+	return s + end
 }

@@ -44,6 +44,8 @@ func TestParseArgsRefuses(t *testing.T) {
 		{"the layout alone", []string{"1"}, 400, sip.CauseCut},
 		{"no names", []string{"1", "end"}, 400, sip.CauseCut},
 		{"not an assignment", []string{"1", "", "Action", "end"}, 503, sip.CauseLayout},
+		{"no name", []string{"1", "", "=Playback", "end"}, 503, sip.CauseLayout},
+		{"not a name", []string{"1", "", "So und=Playback", "end"}, 503, sip.CauseLayout},
 		{"a fact twice", []string{"1", "", "uri=a", "uri=b", "end"}, 503, sip.CauseLayout},
 		{"a cut escape", []string{"1", "", "Sound=a%2", "end"}, 400, sip.CauseEncoding},
 		{"a cut list of names", []string{"1", "X-Asterisk-Action%2", "end"}, 400, sip.CauseCut},
