@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"time"
 
@@ -45,6 +46,8 @@ type ServerOptions struct {
 	// Passwords holds a password for each role; roles without one cannot
 	// connect.
 	Passwords map[Role]string
+	// TLS, when set, is required of every connection from outside the process.
+	TLS *tls.Config
 	// StoreDir is for JetStream; empty switches it off.
 	StoreDir string
 	Log      zerolog.Logger
@@ -73,6 +76,8 @@ func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		Accounts:      []*server.Account{account},
 		JetStream:     o.StoreDir != "",
 		StoreDir:      o.StoreDir,
+		TLS:           o.TLS != nil,
+		TLSConfig:     o.TLS,
 	}
 	for _, role := range Roles() {
 		pw, ok := o.Passwords[role]
