@@ -65,7 +65,8 @@ type Params struct {
 	// RunDir holds the control socket, whose path the kernel limits to 107
 	// bytes, and the pid file.
 	RunDir string
-	// StateDir holds the internal database (rewritten at every start).
+	// StateDir holds the internal database, of which nothing is needed at the
+	// next start.
 	StateDir string
 	// SpoolDir holds recordings, in SpoolDir/recording; shared with the
 	// gateway, and a disk.
@@ -78,12 +79,12 @@ type Params struct {
 	// DataDir is where the package's sounds are. Default /usr/share/asterisk.
 	DataDir string
 
-	// ExtraDialplan is appended to extensions.conf, for tests and benches:
-	// contexts, of which one may be named ingress-extra; if IncludeExtra is
-	// set, ingress looks there before anything else.
+	// ExtraDialplan is appended to extensions.conf, for tests and benches.
 	ExtraDialplan string
-	// IncludeExtra makes ingress include the context ingress-extra.
-	IncludeExtra bool
+	// EntryContext is where calls enter. Default "ingress"; a test may name a
+	// context of its ExtraDialplan that includes ingress, because Asterisk
+	// looks into a context before it looks into those it includes.
+	EntryContext string
 	// ExtraPJSIP is appended to pjsip.conf.
 	ExtraPJSIP string
 	// ExtraModules are loaded besides those of modules.conf.
@@ -208,6 +209,7 @@ func (p Params) withDefaults() Params {
 		value string
 	}{
 		{&p.ARIAddress, "127.0.0.1"},
+		{&p.EntryContext, "ingress"},
 		{&p.ARIUser, "asterism"},
 		{&p.ModuleDir, "/usr/lib/" + debianTriplet() + "/asterisk/modules"},
 		{&p.DataDir, "/usr/share/asterisk"},

@@ -41,8 +41,6 @@ type Options struct {
 	Binds []Bind
 	// Conf changes the parameters of the configuration before it is rendered.
 	Conf func(*asteriskconf.Params)
-	// Detached lets Asterisk outlive the process that starts it.
-	Detached bool
 	// Root is where it runs. Default: what Prepare returns.
 	Root *Root
 }
@@ -62,9 +60,14 @@ type Asterisk struct {
 // however long Dir is.
 const runDir = "/run/asterisk"
 
+// startLimit bounds a start whose context has no deadline. A start takes about
+// a second.
+const startLimit = 30 * time.Second
+
 // StartAsterisk renders the configuration, starts Asterisk and returns once
-// ARI answers and every module is loaded. The context bounds the start only;
-// whoever starts it calls Stop or Kill.
+// ARI answers and every module is loaded, or with ErrNotReady after 30 s or
+// when ctx ends. The context bounds the start only; whoever starts it calls
+// Stop or Kill.
 func StartAsterisk(ctx context.Context, o Options) (*Asterisk, error) {
 	if o.Root == nil {
 		root, err := Prepare(ctx, Config{})
@@ -83,12 +86,14 @@ func StartAsterisk(ctx context.Context, o Options) (*Asterisk, error) {
 	a.Process, err = o.Root.Start(ctx, Program{
 		Name: "asterisk", Args: []string{"-f", "-C", a.confPath()},
 		Binds: a.binds, Files: a.params.MaxFiles,
-		Stdout: a.out, Stderr: a.out, Detached: o.Detached,
+		Stdout: a.out, Stderr: a.out,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := a.awaitReady(ctx); err != nil {
+	ready, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if err := a.awaitReady(ready); err != nil {
 		return nil, errors.Join(err, a.Kill())
 	}
 	return a, nil
@@ -270,6 +275,10 @@ func (a *Asterisk) Log() (string, error) {
 	}
 	return string(b), nil
 }
+
+// Output is the end of what Asterisk wrote to its standard output and error:
+// what it says before it has read logger.conf, and the console's copy of the log.
+func (a *Asterisk) Output() string { return a.out.String() }
 
 // LogTail is the end of what Asterisk wrote, for messages of failure.
 func (a *Asterisk) LogTail() string {

@@ -39,9 +39,6 @@ type Program struct {
 	Files          int
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// Detached lets the program live on when the process that started it
-	// dies. Default is that the kernel kills it then.
-	Detached bool
 }
 
 // Process is a running program. Its pid is that of the program itself, seen
@@ -93,8 +90,9 @@ done
 exec chroot "${new:-/}" /bin/sh -c 'cd "$1" && shift && exec "$@"' sh "$dir" "$@"
 `
 
-// Start runs a program. Whoever starts it waits for Done; the context is only
-// for starting, not for the program's life.
+// Start runs a program. It ends by itself, by Stop or Kill, or with the process
+// that called Start; the context is only for starting. The error matches
+// ErrNotRoot when the kernel refuses the namespaces.
 func (r *Root) Start(ctx context.Context, p Program) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Name, context.Cause(ctx))
@@ -113,14 +111,16 @@ func (r *Root) Start(ctx context.Context, p Program) (*Process, error) {
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
 		// A group of its own, so that Ctrl-C at a terminal reaches only us.
 		Setpgid: true,
-	}
-	if !p.Detached {
-		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+		// Nothing outlives us, however we end.
+		Pdeathsig: syscall.SIGKILL,
 	}
 	proc := &Process{name: p.Name, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go proc.own(cmd, started)
 	if err := <-started; err != nil {
+		if errors.Is(err, syscall.EPERM) {
+			return nil, fmt.Errorf("start %s: %w: a mount namespace was refused; in a container it needs the capability SYS_ADMIN", p.Name, ErrNotRoot)
+		}
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	return proc, nil
