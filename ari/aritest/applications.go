@@ -70,7 +70,7 @@ func appendTypes(b []byte, key string, types []string) []byte {
 	return append(b, ']')
 }
 
-// filter does PUT eventFilter. An empty body removes the filter.
+// filter does PUT eventFilter. An empty object or no body removes the filter; a list that is not given stays.
 func (a *app) filter(r *request) reply {
 	if a == nil {
 		return errNoApplication
@@ -78,10 +78,13 @@ func (a *app) filter(r *request) reply {
 	type list []struct {
 		Type *string `json:"type"`
 	}
-	read := func(key string) ([]string, bool) {
+	read := func(key string, present []string) ([]string, bool) {
 		raw, given := r.fields[key]
-		if !given {
+		if len(r.fields) == 0 {
 			return nil, true
+		}
+		if !given {
+			return present, true
 		}
 		var l list
 		if json.Unmarshal(raw, &l) != nil {
@@ -96,8 +99,8 @@ func (a *app) filter(r *request) reply {
 		}
 		return types, true
 	}
-	allowed, good := read("allowed")
-	disallowed, fine := read("disallowed")
+	allowed, good := read("allowed", a.allowed)
+	disallowed, fine := read("disallowed", a.disallowed)
 	if !good || !fine {
 		return fail(http.StatusBadRequest, "Invalid format definition")
 	}

@@ -21,20 +21,24 @@ type bridge struct {
 	leaving  *channel // while its ChannelLeftBridge is sent
 	vars     map[string]string
 
+	technology string
+
 	busy  job // playback that holds the queue of the bridge
 	queue []func()
 }
 
-func (br *bridge) technology() string {
+// retune chooses the technology for the present members. Asterisk does so after it has said who came or left.
+func (br *bridge) retune() {
 	switch n := len(br.channels); {
 	case br.holding:
-		return "holding_bridge"
+		br.technology = "holding_bridge"
 	case n > 2:
-		return "softmix"
+		br.technology = "softmix"
 	case n == 2 && !br.dtmf && br.channels[0].tech == techPJSIP && br.channels[1].tech == techPJSIP:
-		return "native_rtp"
+		br.technology = "native_rtp"
+	default:
+		br.technology = "simple_bridge"
 	}
-	return "simple_bridge"
 }
 
 func (br *bridge) appendJSON(b []byte) []byte {
@@ -43,7 +47,7 @@ func (br *bridge) appendJSON(b []byte) []byte {
 		typ = "holding"
 	}
 	b = appendField(append(b, '{'), "id", br.id)
-	b = appendField(b, "technology", br.technology())
+	b = appendField(b, "technology", br.technology)
 	b = appendField(b, "bridge_type", typ)
 	b = appendField(b, "bridge_class", "stasis")
 	b = appendField(b, "creator", "Stasis")
@@ -83,6 +87,7 @@ func (br *bridge) add(ch *channel) {
 	ch.app.bridges[br.id] = 1
 	br.channels = append(br.channels, ch)
 	br.emit("ChannelEnteredBridge", ch)
+	br.retune()
 	if len(br.channels) == 2 && !br.holding {
 		br.introduce(br.channels[0], ch)
 		br.introduce(ch, br.channels[0])
@@ -105,6 +110,7 @@ func (br *bridge) remove(ch *channel) {
 	br.leaving = ch
 	br.emit("ChannelLeftBridge", ch)
 	br.leaving = nil
+	br.retune()
 }
 
 // enqueue runs playbacks on the bridge one after the other.
@@ -222,6 +228,7 @@ func (s *Server) createBridge(r *request, id string) reply {
 	if br.id == "" {
 		br.id = newUUID()
 	}
+	br.retune()
 	s.bridges[br.id] = br
 	br.emit("BridgeCreated", nil)
 	return ok(br.appendJSON(nil))

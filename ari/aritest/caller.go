@@ -202,7 +202,7 @@ func (c *Caller) Hangup() {
 		return
 	}
 	if c.state.Answered {
-		c.ch.hangUp(c.ch.byeReason, causeNormal)
+		c.ch.hangUp(nil, causeNormal) // a BYE has no cause in ChannelHangupRequest
 		return
 	}
 	c.state.SIPStatus = 487
@@ -210,14 +210,6 @@ func (c *Caller) Hangup() {
 		b = strconv.AppendInt(appendKey(b, "cause"), causeInterworking, 10)
 		return strconv.AppendInt(appendKey(b, "tech_cause"), 487, 10)
 	}, causeInterworking)
-}
-
-// byeReason is what ChannelHangupRequest says of a BYE: nothing, or in a bridge the cause.
-func (ch *channel) byeReason(b []byte) []byte {
-	if ch.bridge == nil {
-		return b
-	}
-	return strconv.AppendInt(appendKey(b, "cause"), causeNormal, 10)
 }
 
 // progress notes a provisional response.

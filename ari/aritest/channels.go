@@ -123,14 +123,14 @@ func (s *Server) channelVerb(r *request) reply {
 		if r.method != http.MethodPost && (r.method != http.MethodDelete || !fn.undo) {
 			return errMethod
 		}
+		ch, bad := s.inStasis(r.seg[1])
+		if bad != nil {
+			return *bad
+		}
 		if fn.check != nil {
 			if bad := fn.check(r); bad != nil {
 				return *bad
 			}
-		}
-		ch, bad := s.inStasis(r.seg[1])
-		if bad != nil {
-			return *bad
 		}
 		return fn.do(s, ch, r)
 	})
@@ -150,7 +150,7 @@ func (s *Server) inStasis(id string) (*channel, *reply) {
 	return ch, nil
 }
 
-// verb is a command to a channel; check looks at parameters before the channel is looked up.
+// verb is a command to a channel; check looks at the parameters.
 type verb struct {
 	undo  bool // DELETE takes it back
 	check func(*request) *reply

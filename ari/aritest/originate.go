@@ -106,10 +106,10 @@ func (s *Server) newLeg(r *request, id string) (*channel, *reply) {
 		}
 	}
 	s.channels[id] = ch
+	s.emit(ch, "ChannelCreated", nil)
 	if name := r.param("app"); name != "" {
 		s.appNamed(name).channels[id]++ // originating subscribes
 	}
-	s.emit(ch, "ChannelCreated", nil)
 	return ch, nil
 }
 
@@ -342,7 +342,7 @@ func (s *Server) snoop(r *request) reply {
 		}
 		of := s.channels[r.seg[1]]
 		if of == nil {
-			return fail(http.StatusNotFound, "Channel not found")
+			return fail(http.StatusNotFound, "Provided channel was not found")
 		}
 		ch, bad := s.innerChannel("Snoop", of.id, id, r.param("app"), r.list("appArgs"))
 		if bad != nil {

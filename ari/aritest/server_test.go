@@ -81,7 +81,7 @@ func (b *bench) types() []string {
 // await waits for the n-th event of a type.
 func (b *bench) await(typ string, n int) event {
 	b.t.Helper()
-	limit := time.NewTimer(10 * time.Second)
+	limit := time.NewTimer(2 * time.Minute) // mostly of virtual time
 	defer limit.Stop()
 	for {
 		b.mu.Lock()

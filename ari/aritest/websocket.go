@@ -40,31 +40,33 @@ func (s *Server) serveEvents(w http.ResponseWriter, hr *http.Request) {
 		refuse(http.StatusBadRequest, "Missing parameter app")
 		return
 	}
-	conn, err := websocket.Accept(w, hr, &websocket.AcceptOptions{Subprotocols: []string{"ari"}, InsecureSkipVerify: true})
-	if err != nil {
-		return
-	}
 	f := newFeed(s.opt.EventQueue)
 	f.frozen = s.faults.isFrozen()
 	all, _ := strconv.ParseBool(hr.URL.Query().Get("subscribeAll"))
 	s.mu.Lock()
 	if s.down {
 		s.mu.Unlock()
-		_ = conn.CloseNow()
+		refuse(http.StatusServiceUnavailable, "Service Unavailable")
 		return
 	}
 	s.wg.Add(1) // under the lock, so before Close waits
 	defer s.wg.Done()
+	// The application is there before its client knows: no event is lost in between.
 	for _, name := range names {
 		s.connect(name, f, all)
 	}
 	s.mu.Unlock()
-	s.feedSocket(conn, f)
+	conn, err := websocket.Accept(w, hr, &websocket.AcceptOptions{Subprotocols: []string{"ari"}, InsecureSkipVerify: true})
+	if err == nil {
+		s.feedSocket(conn, f)
+	}
 	s.mu.Lock()
 	s.disconnect(f)
 	s.mu.Unlock()
 	f.close(false)
-	_ = conn.CloseNow()
+	if conn != nil {
+		_ = conn.CloseNow()
+	}
 }
 
 // feedSocket writes events until the feed is closed or the peer is gone.
