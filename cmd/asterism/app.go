@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,7 +74,7 @@ func (a *app) fail(err error) {
 // Run starts the parts in order, works until ctx ends or a part fails, drains
 // and closes. Ending ctx is the ordinary way to stop, and no error.
 func (a *app) Run(ctx context.Context, parts ...part) (err error) {
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer func() { err = errors.Join(err, a.Close()) }() //nolint:contextcheck // ctx has ended by then
 	if err := a.start(ctx, parts); err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop while starting
@@ -115,8 +116,7 @@ func (a *app) drain(ctx context.Context) error {
 	a.log.Info().Stringer("at_most", a.cfg.Drain).Msg("draining: no new calls, waiting for those there are; a second signal ends at once")
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Drain)
 	defer cancel()
-	for i := len(a.drains) - 1; i >= 0; i-- {
-		s := a.drains[i]
+	for _, s := range slices.Backward(a.drains) {
 		err := s.do(ctx)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
@@ -132,8 +132,7 @@ func (a *app) drain(ctx context.Context) error {
 // twice.
 func (a *app) Close() error {
 	var errs []error
-	for i := len(a.closers) - 1; i >= 0; i-- {
-		s := a.closers[i]
+	for _, s := range slices.Backward(a.closers) {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		if err := s.do(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("closing %s: %w", s.name, err))

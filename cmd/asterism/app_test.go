@@ -37,7 +37,7 @@ func noting(notes *[]string, name string, err error) part {
 		}
 		a.onDrain(name, note("drain"))
 		a.onClose(name, note("close"))
-		_ = note("start")(context.Background())
+		*notes = append(*notes, "start "+name)
 		return err
 	}
 }

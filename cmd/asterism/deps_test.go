@@ -27,47 +27,58 @@ type rule struct {
 // They are the arrows of docs/architecture.md.
 var rules = []rule{
 	{
-		"cmd/...", []string{"cmd/...", "apps/...", "ari/...", "storage/...", "sip/...", "asterisk-conf/...", "e2e/phone/..."},
+		"cmd/...",
+		[]string{"cmd/...", "apps/...", "ari/...", "storage/...", "sip/...", "asterisk-conf/...", "e2e/phone/..."},
 		true, "cmd wires everything together; of e2e it takes the phone only",
 	},
 	{
-		"apps/session/...", []string{"apps", "apps/session/...", "ari", "ari/proxy"},
+		"apps/session/...",
+		[]string{"apps", "apps/session/...", "ari", "ari/proxy"},
 		true, "apps/session runs flows on real nodes over the fabric; it knows neither SIP nor storage",
 	},
 	{
-		"apps/...", []string{"apps/..."},
+		"apps/...",
+		[]string{"apps/..."},
 		false, "flows know telephony, not plumbing: the standard library is all they stand on",
 	},
 	{
-		"ari/aritest/...", []string{"ari/..."},
+		"ari/aritest/...",
+		[]string{"ari/..."},
 		true, "ari/aritest is an Asterisk in Go; it knows ARI and nothing else of ours",
 	},
 	{
-		"ari/proxy/...", []string{"ari", "ari/proxy/..."},
+		"ari/proxy/...",
+		[]string{"ari", "ari/proxy/..."},
 		true, "the fabric carries opaque bytes: no flows, no SIP, no storage",
 	},
 	{
-		"ari/cycore/...", []string{"ari", "ari/proxy", "ari/cycore/..."},
+		"ari/cycore/...",
+		[]string{"ari", "ari/proxy", "ari/cycore/..."},
 		true, "an adapter at the rim; nothing in the core depends on it",
 	},
 	{
-		"ari/...", []string{"ari/internal/..."},
+		"ari/...",
+		[]string{"ari/internal/..."},
 		true, "ari is a client of Asterisk that depends on nothing of ours",
 	},
 	{
-		"storage/...", []string{"storage/...", "apps"},
+		"storage/...",
+		[]string{"storage/...", "apps"},
 		true, "adapters do not import one another; they point inwards to apps",
 	},
 	{
-		"sip/...", []string{"sip/...", "apps"},
+		"sip/...",
+		[]string{"sip/...", "apps"},
 		true, "adapters do not import one another; they point inwards to apps",
 	},
 	{
-		"asterisk-conf/...", []string{"asterisk-conf/...", "sip"},
+		"asterisk-conf/...",
+		[]string{"asterisk-conf/...", "sip"},
 		true, "the configuration of Asterisk knows the header table and nothing else",
 	},
 	{
-		"e2e/...", []string{"e2e/...", "apps/...", "ari/...", "storage/...", "sip/...", "asterisk-conf/..."},
+		"e2e/...",
+		[]string{"e2e/...", "apps/...", "ari/...", "storage/...", "sip/...", "asterisk-conf/..."},
 		true, "end-to-end tests may look at everything",
 	},
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -32,16 +33,31 @@ const (
 // checks is the set of named conditions for readiness.
 type checks struct {
 	mu  sync.Mutex
-	all map[string]func(context.Context) error
+	all map[string]condition
 }
 
-func newChecks() *checks { return &checks{all: make(map[string]func(context.Context) error)} }
+// condition says whether something is as it should be; nil means that it is.
+type condition struct {
+	check    func(context.Context) error
+	required bool // for readiness; otherwise people are told, and that is all
+}
 
-// set adds or replaces a condition. A nil error means that it holds.
+func newChecks() *checks { return &checks{all: make(map[string]condition)} }
+
+// set adds or replaces a condition without which the process is not ready.
 func (c *checks) set(name string, check func(context.Context) error) {
+	c.put(name, condition{check, true})
+}
+
+// inform adds or replaces a condition that people are told about.
+func (c *checks) inform(name string, check func(context.Context) error) {
+	c.put(name, condition{check, false})
+}
+
+func (c *checks) put(name string, cond condition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all[name] = check
+	c.all[name] = cond
 }
 
 func (c *checks) remove(name string) {
@@ -61,13 +77,14 @@ func (c *checks) run(ctx context.Context) report {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	c.mu.Lock()
-	results := make(map[string]chan error, len(c.all))
-	for name, check := range c.all {
+	conditions := maps.Clone(c.all)
+	c.mu.Unlock()
+	results := make(map[string]chan error, len(conditions))
+	for name, cond := range conditions {
 		result := make(chan error, 1)
 		results[name] = result
-		go func() { result <- check(ctx) }()
+		go func() { result <- cond.check(ctx) }()
 	}
-	c.mu.Unlock()
 	r := report{Ready: true, Checks: make(map[string]string, len(results))}
 	for name, result := range results {
 		var err error
@@ -78,7 +95,8 @@ func (c *checks) run(ctx context.Context) report {
 		}
 		r.Checks[name] = "ok"
 		if err != nil {
-			r.Ready, r.Checks[name] = false, err.Error()
+			r.Checks[name] = err.Error()
+			r.Ready = r.Ready && !conditions[name].required
 		}
 	}
 	return r

@@ -89,6 +89,12 @@ func TestReadyNamesWhatIsWrong(t *testing.T) {
 	if status != 503 || r.Ready || r.Checks["ari"] != "wrong password" || r.Checks["nats"] != "ok" {
 		t.Errorf("status %d, %+v", status, r)
 	}
+	ready.set("ari", func(context.Context) error { return nil })
+	ready.inform("storage", func(context.Context) error { return errors.New("away") })
+	if status, body := get(t, config.HTTP{}, ready, "/readyz", ""); status != 200 || !strings.Contains(body, `"storage": "away"`) {
+		t.Errorf("with a condition that is told only: status %d, %s; want 200 and the condition", status, body)
+	}
+	ready.set("ari", func(context.Context) error { return errors.New("wrong password") })
 	status, body = get(t, config.HTTP{Token: "sesame"}, ready, "/readyz", "")
 	if status != 503 || strings.Contains(body, "password") {
 		t.Errorf("to a stranger: status %d, body %s; want 503 without details", status, body)

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 
@@ -49,6 +52,10 @@ func (a *app) openNATSServer(ctx context.Context) (*natsServer, error) {
 		}
 	}
 	o := proxy.ServerOptions{Passwords: s.passwords, Log: a.log}
+	var err error
+	if o.TLS, err = serverTLS(c.TLS); err != nil {
+		return nil, fmt.Errorf("nats.server.tls: %w", err)
+	}
 	if c.Listen != "" {
 		host, port, err := net.SplitHostPort(c.Listen)
 		if err != nil {
@@ -66,7 +73,6 @@ func (a *app) openNATSServer(ctx context.Context) (*natsServer, error) {
 		}
 		o.Host, o.Port = host, number
 	}
-	var err error
 	if s.Server, err = proxy.NewServer(ctx, o); err != nil {
 		return nil, err
 	}
@@ -75,6 +81,30 @@ func (a *app) openNATSServer(ctx context.Context) (*natsServer, error) {
 		return nil
 	})
 	return s, nil
+}
+
+// serverTLS reads the files; nil means without TLS.
+func serverTLS(c config.TLS) (*tls.Config, error) {
+	if c.CertFile == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("cert_file and key_file: %w", err)
+	}
+	t := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	if c.CAFile == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file: %w", err)
+	}
+	t.ClientCAs, t.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !t.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca_file: %s holds no certificate in PEM", c.CAFile)
+	}
+	return t, nil
 }
 
 // connect opens a role's connection, to the embedded server when there is one.

@@ -14,8 +14,8 @@ type versionCmd struct{}
 
 // Run prints one line.
 func (versionCmd) Run(w io.Writer) error {
-	fmt.Fprintf(w, "asterism %s %s %s/%s\n", currentVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return nil
+	_, err := fmt.Fprintf(w, "asterism %s %s %s/%s\n", currentVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
 }
 
 func currentVersion() string {

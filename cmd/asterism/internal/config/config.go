@@ -90,6 +90,8 @@ type S3 struct {
 	SecretKey     Secret `yaml:"secret_key"`
 	SecretKeyFile string `yaml:"secret_key_file"`
 	TLS           bool   `yaml:"tls"`
+	CAFile        string `yaml:"ca_file"`
+	VirtualHost   bool   `yaml:"virtual_host"` // the bucket is part of the host name
 }
 
 // NATS is how this process reaches NATS, and the server it may itself be.

@@ -124,7 +124,7 @@ func rebase(cfg *Config, dir string) {
 func paths(cfg *Config) []*string {
 	s := &cfg.NATS.Server
 	out := []*string{
-		&cfg.HTTP.TokenFile, &cfg.Storage.Dir.Path, &cfg.Storage.S3.SecretKeyFile,
+		&cfg.HTTP.TokenFile, &cfg.Storage.Dir.Path, &cfg.Storage.S3.SecretKeyFile, &cfg.Storage.S3.CAFile,
 		&cfg.NATS.PasswordFile, &s.GatewayPasswordFile, &s.WorkerPasswordFile,
 	}
 	for _, t := range []*TLS{&cfg.NATS.TLS, &s.TLS} {

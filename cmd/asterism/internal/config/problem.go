@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -12,6 +13,14 @@ type Origin struct {
 	File         string // "" when it does not come from a file
 	Line, Column int    // from 1
 	Other        string // "environment variable X", "--set x", "default"
+}
+
+// order is the line, with what is in no line last.
+func (o Origin) order() int {
+	if o.Line == 0 {
+		return math.MaxInt
+	}
+	return o.Line
 }
 
 // String is "file:line:column", or what else the value comes from.
@@ -59,8 +68,7 @@ func (ps Problems) Error() string {
 func (ps Problems) sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(
-			cmp.Compare(b.Origin.File, a.Origin.File), // what has a file first
-			cmp.Compare(a.Origin.Line, b.Origin.Line),
+			cmp.Compare(a.Origin.order(), b.Origin.order()),
 			cmp.Compare(a.Origin.Column, b.Origin.Column),
 			cmp.Compare(a.Path, b.Path),
 		)

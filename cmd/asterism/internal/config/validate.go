@@ -22,6 +22,7 @@ const (
 
 var (
 	nameRE     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+	keyRE      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 	languageRE = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 )
 
@@ -206,6 +207,7 @@ func (v *validator) storage() {
 			v.wrong("storage.kind", "memory ends with its process; expected dir or s3, except for asterism run")
 		}
 	case "s3":
+		v.file("storage.s3.ca_file", s.S3.CAFile)
 		if s.S3.Endpoint == "" || strings.ContainsAny(s.S3.Endpoint, "/@ ") {
 			v.wrong("storage.s3.endpoint", "%q is not an endpoint; expected host or host:port, without https://", s.S3.Endpoint)
 		}
@@ -260,12 +262,17 @@ func (v *validator) tls(path string, t TLS) {
 		v.wrong(path, "has one of cert_file and key_file; expected both or none")
 	}
 	for key, file := range map[string]string{"ca_file": t.CAFile, "cert_file": t.CertFile, "key_file": t.KeyFile} {
-		if file == "" {
-			continue
-		}
-		if _, err := os.Stat(file); err != nil {
-			v.wrong(path+"."+key, "cannot be read: %v", err)
-		}
+		v.file(path+"."+key, file)
+	}
+}
+
+// file checks that a file that is named can be looked at.
+func (v *validator) file(path, name string) {
+	if name == "" {
+		return
+	}
+	if _, err := os.Stat(name); err != nil {
+		v.wrong(path, "cannot be read: %v", err)
 	}
 }
 
@@ -281,7 +288,7 @@ func (v *validator) trust() {
 	seen := make(map[string]bool)
 	for i, k := range v.cfg.Trust.Keys {
 		at := fmt.Sprintf("trust.keys[%d]", i)
-		v.match(at+".id", k.ID, nameRE, "up to 63 letters, digits, - and _")
+		v.match(at+".id", k.ID, keyRE, "up to 32 letters, digits, - and _")
 		if seen[k.ID] {
 			v.wrong(at+".id", "%q is there twice; expected one key an id", k.ID)
 		}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"asterism/apps"
+	"asterism/ari"
+	"asterism/ari/proxy"
+	"asterism/cmd/asterism/internal/config"
+	"asterism/sip"
+	"asterism/storage"
+)
+
+type gatewayCmd struct {
+	Node string `placeholder:"NAME" help:"The node to serve, when the configuration has several."`
+}
+
+// Run is the gateway of one node until ctx ends.
+func (c *gatewayCmd) Run(ctx context.Context, g *globals) error {
+	cfg, log, err := g.load(config.RoleGateway)
+	if err != nil {
+		return err
+	}
+	node, err := chooseNode(cfg.Nodes, c.Node)
+	if err != nil {
+		return err
+	}
+	return newApp(config.RoleGateway, cfg, log).Run(ctx, func(ctx context.Context, a *app) error {
+		return a.openGateways(ctx, []config.Node{node}, nil)
+	})
+}
+
+func chooseNode(nodes []config.Node, name string) (config.Node, error) {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		if names[i] = n.Name; n.Name == name {
+			return n, nil
+		}
+	}
+	switch {
+	case name != "":
+		return config.Node{}, fmt.Errorf("--node %s: there is no such node; expected one of %s", name, strings.Join(names, ", "))
+	case len(nodes) > 1:
+		return config.Node{}, fmt.Errorf("the configuration has several nodes; expected --node with one of %s", strings.Join(names, ", "))
+	}
+	return nodes[0], nil
+}
+
+// openGateways serves nodes. They drain together: calls that one of them
+// refuses must not move to the next.
+func (a *app) openGateways(ctx context.Context, nodes []config.Node, server *natsServer) error {
+	bucket, err := a.openStorage()
+	if err != nil {
+		return err
+	}
+	gate, err := newGate(a.cfg.Trust)
+	if err != nil {
+		return err
+	}
+	var gateways []*proxy.Gateway
+	for _, node := range nodes {
+		g, err := a.openGateway(ctx, node, bucket, gate, server)
+		if err != nil {
+			return err
+		}
+		gateways = append(gateways, g)
+	}
+	a.onDrain("gateways", func(ctx context.Context) error {
+		errs := make([]error, len(gateways))
+		var all sync.WaitGroup
+		for i, g := range gateways {
+			all.Go(func() { errs[i] = g.Drain(ctx) })
+		}
+		all.Wait()
+		return errors.Join(errs...)
+	})
+	return nil
+}
+
+// openGateway serves one node.
+func (a *app) openGateway(ctx context.Context, node config.Node, bucket storage.Bucket, gate sip.Gate, server *natsServer) (*proxy.Gateway, error) {
+	log := a.log.With().Str("node", node.Name).Logger()
+	conn, err := a.connect(proxy.RoleGateway, node.Name, server)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := a.openMedia(ctx, node, bucket, log)
+	if err != nil {
+		return nil, err
+	}
+	boot, err := proxy.NextBoot(node.Spool.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", node.Name, err)
+	}
+	g, err := proxy.NewGateway(proxy.GatewayOptions{
+		Node: node.Name, Boot: boot, Conn: conn, Media: cache,
+		ARI:   ari.Options{BaseURL: node.ARI.URL, Username: node.ARI.User, Password: node.ARI.Password.Reveal()},
+		Admit: func(in proxy.Inbound) *proxy.Refusal { return admit(gate, in) },
+		Log:   log, Registry: a.registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// The gateway outlives ctx: while the process drains, calls go on.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := g.Run(life); err != nil {
+			a.fail(err)
+		}
+	}()
+	a.onClose("gateway "+node.Name, func(context.Context) error {
+		end()
+		<-done
+		return nil
+	})
+	a.checks.set("gateway "+node.Name, func(context.Context) error { return g.Ready() })
+	return g, nil
+}
+
+// newGate trusts the network unless there are keys.
+func newGate(c config.Trust) (sip.Gate, error) {
+	keys := make([]sip.Key, len(c.Keys))
+	for i, k := range c.Keys {
+		var err error
+		if keys[i], err = sip.NewKey(k.ID, k.Key.Reveal()); err != nil {
+			return sip.Gate{}, fmt.Errorf("trust.keys[%d]: %w", i, err)
+		}
+	}
+	gate := sip.NewGate(keys...)
+	gate.Verifier.MaxAge = c.MaxAge
+	return gate, nil
+}
+
+// admit turns what the gate says into what the fabric understands.
+func admit(gate sip.Gate, in proxy.Inbound) *proxy.Refusal {
+	err := gate.Admit(in.Args, in.CallID, time.Now())
+	if err == nil {
+		return nil
+	}
+	v := apps.VerdictOf(err)
+	return &proxy.Refusal{Status: v.Status, Reason: v.Reason, Label: string(sip.CauseOf(err))}
+}

@@ -1,0 +1,64 @@
+// Command up is "make run": it starts the whole platform in the foreground,
+// says what to try, and stops all of it on Ctrl-C.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"asterism/e2e/stack"
+)
+
+const (
+	// startTimeout is for the first start, which downloads the telephone
+	// programs.
+	startTimeout = 30 * time.Minute
+	stopTimeout  = time.Minute
+)
+
+func main() {
+	var o stack.Options
+	flag.IntVar(&o.Nodes, "nodes", 1, "number of Asterisks, each with a gateway")
+	flag.BoolVar(&o.Split, "split", false, "run each role as a process of its own")
+	flag.IntVar(&o.Workers, "workers", 1, "number of workers, with -split")
+	flag.Parse()
+	o.Note = func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// With the handler gone, a second signal ends this process at once, and
+	// with it all that it has started.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "make run:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o stack.Options) error {
+	began := time.Now()
+	o.Note("starting; the first time prepares the telephone programs and takes minutes")
+	start, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	s, err := stack.Start(start, o)
+	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("stopped while starting")
+		}
+		return err
+	}
+	fmt.Fprint(os.Stdout, welcome(s, o.Nodes, time.Since(began)))
+	<-ctx.Done()
+	fmt.Fprintln(os.Stdout, "\nstopping; a second Ctrl-C ends everything at once")
+	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancelStop()
+	if err := s.Stop(stop); err != nil {
+		return fmt.Errorf("stopping: %w", err)
+	}
+	fmt.Fprintln(os.Stdout, "stopped")
+	return nil
+}
