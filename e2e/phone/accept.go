@@ -63,7 +63,7 @@ func (p *Phone) ring(req *sip.Request, tx *sip.ServerTx) {
 	select {
 	case p.incoming <- c:
 	default:
-		_ = c.Reject(context.Background(), 486, "Busy Here") //nolint:contextcheck // Bounded by itself.
+		_ = c.Reject(context.Background(), 486, "Busy Here")
 	}
 	<-c.settled
 }
@@ -183,7 +183,7 @@ func (c *Call) Answer(ctx context.Context) error {
 	c.wg.Go(func() {
 		defer close(acked)
 		defer c.settleWith(nil)
-		c.sendUntilACK(c.in.tx, res, c.in.req.CSeq().SeqNo, len(c.in.req.Body()) == 0)
+		c.sendUntilACK(ctx, c.in.tx, res, c.in.req.CSeq().SeqNo, len(c.in.req.Body()) == 0)
 	})
 	select {
 	case <-acked:
@@ -246,7 +246,7 @@ func (c *Call) cancelled(headers [][2]string) {
 
 // sendUntilACK sends a 2xx and repeats it until the ACK comes (RFC 3261, section 13.3.1.4). offered says that the ACK
 // brings the answer to the phone's offer.
-func (c *Call) sendUntilACK(tx *sip.ServerTx, res *sip.Response, seq uint32, offered bool) {
+func (c *Call) sendUntilACK(ctx context.Context, tx *sip.ServerTx, res *sip.Response, seq uint32, offered bool) {
 	ack := c.expectACK(seq)
 	defer c.forgetACK(seq)
 	defer tx.TerminateGracefully()
@@ -269,7 +269,7 @@ func (c *Call) sendUntilACK(tx *sip.ServerTx, res *sip.Response, seq uint32, off
 			_ = tx.Respond(res)
 		case <-limit.C:
 			c.note("no ACK came")
-			c.byeSoon(End{By: Nobody, Reason: "the far end never acknowledged the answer"})
+			c.byeSoon(ctx, End{By: Nobody, Reason: "the far end never acknowledged the answer"})
 			return
 		case <-c.done:
 			return

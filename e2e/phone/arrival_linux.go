@@ -18,7 +18,7 @@ func stampArrivals(conn *net.UDPConn) {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS, 1) //nolint:gosec // A descriptor is small.
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS, 1)
 	})
 }
 
@@ -33,7 +33,7 @@ func arrival(oob []byte, now time.Time) time.Time {
 		return now
 	}
 	sec, nsec := binary.NativeEndian.Uint64(oob[16:]), binary.NativeEndian.Uint64(oob[24:])
-	waited := now.Sub(time.Unix(int64(sec), int64(nsec))) //nolint:gosec // The kernel's clock fits.
+	waited := now.Sub(time.Unix(int64(sec), int64(nsec)))
 	if waited < 0 || waited > time.Minute {
 		return now // The wall clock was set meanwhile.
 	}

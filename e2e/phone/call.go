@@ -66,7 +66,7 @@ type Call struct {
 func newCall(p *Phone, codecs []Codec) (*Call, error) {
 	c := &Call{
 		phone: p, began: time.Now(), codecs: codecs, seen: map[int]bool{}, acks: map[uint32]chan []byte{},
-		sessionID: uint64(time.Now().Unix()), version: 1, //nolint:gosec // After 1970.
+		sessionID: uint64(time.Now().Unix()), version: 1,
 		settled: make(chan struct{}), cancel: make(chan struct{}), done: make(chan struct{}),
 	}
 	if len(c.codecs) == 0 {
@@ -159,11 +159,11 @@ func (c *Call) SendDTMF(ctx context.Context, digits string) error {
 
 // Key is [Call.SendDTMF] with times of the caller's choice.
 func (c *Call) Key(ctx context.Context, digits string, keying Keying) error {
-	keys, err := keying.keys(digits)
+	u, err := keying.utterance(digits)
 	if err != nil {
 		return err
 	}
-	if err := c.media.voice.wait(ctx, &utterance{keys: keys, done: make(chan error, 1)}); err != nil {
+	if err := c.media.voice.wait(ctx, u); err != nil {
 		return fmt.Errorf("sending the digits %q: %w", digits, err)
 	}
 	return nil
@@ -225,7 +225,7 @@ func (c *Call) bye(ctx context.Context, end End, headers ...[2]string) error {
 	if err != nil {
 		return fmt.Errorf("hanging up: %w", err)
 	}
-	if res.StatusCode != 200 && res.StatusCode != 481 {
+	if res.StatusCode != sip.StatusOK && res.StatusCode != sip.StatusCallTransactionDoesNotExists {
 		return fmt.Errorf("hanging up: the far end said %d %s to BYE", res.StatusCode, res.Reason)
 	}
 	return nil

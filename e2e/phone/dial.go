@@ -152,7 +152,7 @@ func (c *Call) setUp(ctx context.Context, tx *sip.ClientTx, target sip.Uri) {
 			if res.IsProvisional() {
 				continue
 			}
-			c.final(tx, res)
+			c.final(ctx, tx, res)
 			return
 		case <-tx.Done():
 			err := fmt.Errorf("%w: %s did not answer the INVITE: %w", ErrNoAnswer, hostPort(&target), tx.Err())
@@ -160,10 +160,10 @@ func (c *Call) setUp(ctx context.Context, tx *sip.ClientTx, target sip.Uri) {
 			c.finish(End{By: Nobody, Reason: err.Error()})
 			return
 		case <-ctx.Done():
-			c.withdraw(tx, context.Cause(ctx))
+			c.withdraw(ctx, tx, context.Cause(ctx))
 			return
 		case <-c.cancel:
-			c.withdraw(tx, errors.New("hung up before the answer"))
+			c.withdraw(ctx, tx, errors.New("hung up before the answer"))
 			return
 		case <-probe.C:
 			if err := c.probe(&target); err != nil {
@@ -190,7 +190,7 @@ func (c *Call) probe(target *sip.Uri) error {
 	if err != nil {
 		return unreachable(target, err)
 	}
-	defer conn.Close() //nolint:errcheck // Nothing is lost with it.
+	defer conn.Close()
 	if _, err := conn.Write([]byte("\r\n\r\n")); err != nil {
 		return unreachable(target, err)
 	}
@@ -251,7 +251,7 @@ func (c *Call) agree(body []byte) error {
 }
 
 // final acts on the final response to the INVITE.
-func (c *Call) final(tx *sip.ClientTx, res *sip.Response) {
+func (c *Call) final(ctx context.Context, tx *sip.ClientTx, res *sip.Response) {
 	headers := headersOf(res)
 	if !res.IsSuccess() {
 		err := &RefusedError{Status: res.StatusCode, Phrase: res.Reason, Headers: headers}
@@ -267,16 +267,16 @@ func (c *Call) final(tx *sip.ClientTx, res *sip.Response) {
 	if !agreed {
 		err := errors.New("the call was answered without a session description that the phone understands")
 		c.settleWith(err)
-		c.byeSoon(End{By: Us, Reason: err.Error()}, [2]string{"Reason", `Q.850;cause=65;text="No usable session description"`})
+		c.byeSoon(ctx, End{By: Us, Reason: err.Error()}, [2]string{"Reason", `Q.850;cause=65;text="No usable session description"`})
 		return
 	}
-	c.refresh(headers)
+	c.refresh(headers) //nolint:contextcheck // It outlives the dialling.
 	c.settleWith(nil)
 }
 
 // byeSoon hangs up within its own bound, independent of any caller.
-func (c *Call) byeSoon(end End, headers ...[2]string) {
-	ctx, cancel := context.WithTimeout(context.Background(), byeWait)
+func (c *Call) byeSoon(ctx context.Context, end End, headers ...[2]string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), byeWait)
 	defer cancel()
 	_ = c.bye(ctx, end, headers...) // The call is over in any case.
 }
@@ -294,7 +294,7 @@ func (c *Call) acknowledge(tx *sip.ClientTx) {
 }
 
 // withdraw cancels the call (RFC 3261, section 9.1), and hangs up when the answer was faster.
-func (c *Call) withdraw(tx *sip.ClientTx, cause error) {
+func (c *Call) withdraw(ctx context.Context, tx *sip.ClientTx, cause error) {
 	err := fmt.Errorf("%w%s: %w", ErrNoAnswer, c.lastWord(), cause)
 	c.note("CANCEL sent")
 	deadline := time.NewTimer(silentWait)
@@ -307,7 +307,7 @@ func (c *Call) withdraw(tx *sip.ClientTx, cause error) {
 		if status != 0 && !sent {
 			sent = true
 			deadline.Reset(cancelWait)
-			c.sendCancel(tx)
+			c.sendCancel(ctx, tx)
 		}
 		select {
 		case res := <-tx.Responses():
@@ -317,7 +317,7 @@ func (c *Call) withdraw(tx *sip.ClientTx, cause error) {
 			if res.IsSuccess() {
 				c.acknowledge(tx)
 				c.settleWith(err)
-				c.byeSoon(End{By: Us, Reason: err.Error()})
+				c.byeSoon(ctx, End{By: Us, Reason: err.Error()})
 				return
 			}
 			c.settleWith(err)
@@ -343,7 +343,7 @@ func (c *Call) lastWord() string {
 }
 
 // sendCancel cancels the INVITE of a transaction. It is sent in the background: what counts is the INVITE's own response.
-func (c *Call) sendCancel(tx *sip.ClientTx) {
+func (c *Call) sendCancel(ctx context.Context, tx *sip.ClientTx) {
 	invite := tx.Origin()
 	req := sip.NewRequest(sip.CANCEL, invite.Recipient)
 	req.AppendHeader(sip.HeaderClone(invite.Via()))
@@ -356,7 +356,7 @@ func (c *Call) sendCancel(tx *sip.ClientTx) {
 	c.phone.address(req, c.dialog)
 	req.SetBody(nil)
 	c.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), cancelWait)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelWait)
 		defer cancel()
 		_, _ = c.phone.do(ctx, req)
 	})

@@ -3,6 +3,7 @@ package phone
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -44,8 +45,8 @@ func (d *dialog) learn(res *sip.Response) {
 	}
 	if routes := res.GetHeaders("Record-Route"); len(routes) > 0 {
 		d.routes = d.routes[:0]
-		for i := len(routes) - 1; i >= 0; i-- {
-			d.routes = append(d.routes, routes[i].Value())
+		for _, route := range slices.Backward(routes) {
+			d.routes = append(d.routes, route.Value())
 		}
 	}
 }
@@ -144,7 +145,7 @@ func hostPort(uri *sip.Uri) string {
 		port = 5060
 	}
 	if addr, err := netip.ParseAddr(strings.Trim(uri.Host, "[]")); err == nil {
-		return netip.AddrPortFrom(addr, uint16(port)).String() //nolint:gosec // The parser bounds a port.
+		return netip.AddrPortFrom(addr, uint16(port)).String()
 	}
 	return net.JoinHostPort(uri.Host, "5060")
 }

@@ -43,7 +43,21 @@ func ParseDigits(digits string) error {
 	return err
 }
 
-// keys turns digits into steps.
+// utterance turns digits into something to say. The gap after the last digit is not waited for: a far end that was waiting
+// for that digit may well hang up in it.
+func (k Keying) utterance(digits string) (*utterance, error) {
+	keys, err := k.keys(digits)
+	if err != nil {
+		return nil, err
+	}
+	u := &utterance{keys: keys, done: make(chan error, 1)}
+	if n := len(keys) - 1; n > 0 && keys[n-1].event >= 0 {
+		u.keys, u.rest = keys[:n], keys[n].samples
+	}
+	return u, nil
+}
+
+// keys turns digits into steps: for each digit its event and a gap.
 func (k Keying) keys(digits string) ([]key, error) {
 	tone, gap, pause := defaulted(k.Tone, 100*time.Millisecond), defaulted(k.Gap, 80*time.Millisecond), defaulted(k.Pause, time.Second)
 	if digits == "" {
@@ -113,11 +127,11 @@ func (s *sender) event(number, duration int, end bool, state *eventState, payloa
 		s.put(i, rtpHeaderSize+4)
 		s.header.Marker = false
 		payload := s.packets[i][rtpHeaderSize:]
-		payload[0], payload[1] = byte(number), eventVolume //nolint:gosec // At most 15.
+		payload[0], payload[1] = byte(number), eventVolume
 		if end {
 			payload[1] |= 0x80
 		}
-		binary.BigEndian.PutUint16(payload[2:], uint16(min(duration, 0xffff))) //nolint:gosec // Bounded.
+		binary.BigEndian.PutUint16(payload[2:], uint16(min(duration, 0xffff)))
 	}
 	s.header.Timestamp = now + frameSamples
 	s.talking = false

@@ -53,11 +53,11 @@ func spoken(t *testing.T, u *utterance, r *remote) []rtp.Packet {
 }
 
 func TestTelephoneEvents(t *testing.T) {
-	keys, err := Keying{Tone: 60 * time.Millisecond, Gap: 40 * time.Millisecond, Pause: 20 * time.Millisecond}.keys("5,#")
+	keys, err := Keying{Tone: 60 * time.Millisecond, Gap: 40 * time.Millisecond, Pause: 20 * time.Millisecond}.utterance("5,#")
 	if err != nil {
 		t.Fatal(err)
 	}
-	packets := spoken(t, &utterance{keys: keys, done: make(chan error, 1)}, &remote{codec: PCMU, events: 97})
+	packets := spoken(t, keys, &remote{codec: PCMU, events: 97})
 	// Per digit 60, 120 and three times 180 … in RTP time 160 each; then silence for gap, comma, and again.
 	type step struct {
 		event, duration int // event −1 is audio.
@@ -65,12 +65,22 @@ func TestTelephoneEvents(t *testing.T) {
 		stamp           uint32
 	}
 	want := []step{
-		{5, 160, false, true, 0}, {5, 320, false, false, 0},
-		{5, 480, true, false, 0}, {5, 480, true, false, 0}, {5, 480, true, false, 0},
-		{-1, 0, false, true, 480}, {-1, 0, false, false, 640}, {-1, 0, false, false, 800},
-		{11, 160, false, true, 960}, {11, 320, false, false, 960},
-		{11, 480, true, false, 960}, {11, 480, true, false, 960}, {11, 480, true, false, 960},
-		{-1, 0, false, true, 1440}, {-1, 0, false, false, 1600},
+		{5, 160, false, true, 0},
+		{5, 320, false, false, 0},
+		{5, 480, true, false, 0},
+		{5, 480, true, false, 0},
+		{5, 480, true, false, 0},
+		{-1, 0, false, true, 480},
+		{-1, 0, false, false, 640},
+		{-1, 0, false, false, 800},
+		{11, 160, false, true, 960},
+		{11, 320, false, false, 960},
+		{11, 480, true, false, 960},
+		{11, 480, true, false, 960},
+		{11, 480, true, false, 960},
+		{-1, 0, false, true, 1440},
+		{-1, 0, false, false, 1600},
+		{-1, 0, false, false, 1760}, // Its end is seen with the next frame.
 	}
 	if len(packets) != len(want) {
 		t.Fatalf("%d packets, want %d", len(packets), len(want))
@@ -85,7 +95,7 @@ func TestTelephoneEvents(t *testing.T) {
 		if got != want[i] {
 			t.Errorf("packet %d is %+v, want %+v", i, got, want[i])
 		}
-		if p.SSRC != first.SSRC || p.SequenceNumber != first.SequenceNumber+uint16(i) { //nolint:gosec // Few.
+		if p.SSRC != first.SSRC || p.SequenceNumber != first.SequenceNumber+uint16(i) {
 			t.Errorf("packet %d has sequence number %d of %d", i, p.SequenceNumber, p.SSRC)
 		}
 	}

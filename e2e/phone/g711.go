@@ -67,7 +67,7 @@ func expand(decode func(byte) int16) *[256]int16 {
 func compress(encode func(int16) byte) *[65536]byte {
 	var table [65536]byte
 	for i := range table {
-		table[i] = encode(int16(uint16(i))) //nolint:gosec // The wrap-around is the index.
+		table[i] = encode(int16(uint16(i)))
 	}
 	return &table
 }
@@ -88,9 +88,9 @@ func ulawDecode(b byte) int16 {
 	exponent := int(b>>4) & 7
 	magnitude := (int(b&0x0f)<<3+ulawBias)<<exponent - ulawBias
 	if b&0x80 != 0 {
-		return int16(-magnitude) //nolint:gosec // At most 32,124.
+		return int16(-magnitude)
 	}
-	return int16(magnitude) //nolint:gosec // At most 32,124.
+	return int16(magnitude)
 }
 
 // ulawEncode compresses one sample to µ-law (ITU-T G.711).
@@ -104,7 +104,7 @@ func ulawEncode(sample int16) byte {
 	for mask := 0x4000; magnitude&mask == 0 && exponent > 0; mask >>= 1 {
 		exponent--
 	}
-	mantissa := byte(magnitude>>(exponent+3)) & 0x0f //nolint:gosec // Four bits are kept.
+	mantissa := byte(magnitude>>(exponent+3)) & 0x0f
 	return ^(sign | byte(exponent)<<4 | mantissa)
 }
 
@@ -117,9 +117,9 @@ func alawDecode(b byte) int16 {
 		magnitude = (magnitude + 0x100) << (exponent - 1)
 	}
 	if b&0x80 == 0 {
-		return int16(-magnitude) //nolint:gosec // At most 32,256.
+		return int16(-magnitude)
 	}
-	return int16(magnitude) //nolint:gosec // At most 32,256.
+	return int16(magnitude)
 }
 
 // alawEncode compresses one sample to A-law (ITU-T G.711).
@@ -136,7 +136,7 @@ func alawEncode(sample int16) byte {
 		for mask := 0x4000; magnitude&mask == 0 && exponent > 1; mask >>= 1 {
 			exponent--
 		}
-		code = byte(exponent)<<4 | byte(magnitude>>(exponent+3))&0x0f //nolint:gosec // Four bits are kept.
+		code = byte(exponent)<<4 | byte(magnitude>>(exponent+3))&0x0f
 	}
 	return (sign | code) ^ 0x55
 }

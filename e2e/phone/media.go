@@ -19,8 +19,8 @@ const (
 	frameSamples = sampleRate / 50
 	// drainTime is how long the phone goes on listening after the end of a call, for what is already on its way.
 	drainTime = 40 * time.Millisecond
-	// catchUp is the greatest number of frames sent at once when the machine was too busy to send them in time.
-	catchUp = 25
+	// catchUp is the greatest number of frames sent at once when the machine was too busy to send them in time: 5 s.
+	catchUp = 250
 )
 
 // media is the sound of one call: its RTP socket, what it hears, and what it says.
@@ -61,9 +61,9 @@ func openMedia(host netip.Addr, onFirst func(time.Time)) (*media, error) {
 		if err != nil {
 			return nil, fmt.Errorf("binding an RTP port at %s: %w", host, err)
 		}
-		port := conn.LocalAddr().(*net.UDPAddr).Port //nolint:forcetypeassert // ListenUDP gives no other.
+		port := conn.LocalAddr().(*net.UDPAddr).Port
 		if port%2 == 0 {
-			rtcp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, uint16(port+1)))) //nolint:gosec // A port.
+			rtcp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, uint16(port+1))))
 			if err == nil {
 				m := &media{conn: conn, rtcp: rtcp, port: port, began: time.Now(), stop: make(chan struct{})}
 				stampArrivals(conn)

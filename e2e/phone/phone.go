@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log/slog" //nolint:depguard // The SIP stack logs with it; it is made silent here.
 	"net"
 	"net/netip"
 	"sync"
@@ -81,15 +81,21 @@ func New(opts Options) (*Phone, error) {
 	p.wg.Go(func() { _ = p.tpl.ServeUDP(p.udp) })
 	p.wg.Go(func() { _ = p.tpl.ServeTCP(p.tcp) })
 	if err := p.awaitServing(); err != nil {
-		return nil, errors.Join(err, p.Close())
+		return nil, errors.Join(err, p.release())
 	}
 	return p, nil
 }
 
 // awaitServing waits until the stack knows the UDP socket: before that it would bind one of its own for a request.
 func (p *Phone) awaitServing() error {
-	for deadline := time.Now().Add(5 * time.Second); p.tpl.Pool("udp").Size() == 0; time.Sleep(100 * time.Microsecond) {
-		if time.Now().After(deadline) {
+	deadline := time.NewTimer(5 * time.Second)
+	defer deadline.Stop()
+	look := time.NewTicker(100 * time.Microsecond)
+	defer look.Stop()
+	for p.tpl.Pool("udp").Size() == 0 {
+		select {
+		case <-look.C:
+		case <-deadline.C:
 			return errors.New("the SIP stack did not begin to serve its UDP socket within 5 s")
 		}
 	}
@@ -103,7 +109,7 @@ func (p *Phone) bind(at netip.AddrPort) error {
 		if err != nil {
 			return fmt.Errorf("binding the phone's SIP address %s over UDP: %w", at, err)
 		}
-		port := udp.LocalAddr().(*net.UDPAddr).AddrPort().Port() //nolint:forcetypeassert // ListenUDP gives no other.
+		port := udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 		tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(at.Addr(), port)))
 		if err == nil {
 			p.udp, p.tcp, p.port = udp, tcp, int(port)
@@ -117,7 +123,7 @@ func (p *Phone) bind(at netip.AddrPort) error {
 }
 
 // Addr is the phone's SIP address, "127.0.0.1:40001", the same for UDP and TCP.
-func (p *Phone) Addr() string { return netip.AddrPortFrom(p.host, uint16(p.port)).String() } //nolint:gosec // A port.
+func (p *Phone) Addr() string { return netip.AddrPortFrom(p.host, uint16(p.port)).String() }
 
 // URI is how the phone is called, "sip:phone@127.0.0.1:40001".
 func (p *Phone) URI() string { return "sip:" + p.user + "@" + p.Addr() }
@@ -145,14 +151,20 @@ func (p *Phone) Close() error {
 		})
 	}
 	hangups.Wait()
+	err := p.release()
+	for _, c := range calls {
+		c.wg.Wait()
+	}
+	return err
+}
+
+// release closes the sockets and waits for the stack.
+func (p *Phone) release() error {
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
 	p.txl.Close()
 	err := errors.Join(p.udp.Close(), p.tcp.Close(), p.tpl.Close())
-	for _, c := range calls {
-		c.wg.Wait()
-	}
 	p.wg.Wait()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("closing the phone: %w", err)

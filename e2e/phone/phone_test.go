@@ -57,8 +57,19 @@ func must(t *testing.T, err error) {
 }
 
 // ring has one phone call another, which does not answer yet.
-func ring(t *testing.T, ctx context.Context, opts DialOptions) (caller, called *Call) {
+func ring(t *testing.T, opts DialOptions) (caller, called *Call) {
 	t.Helper()
+	return ringUntil(t, bounded(t).Done(), nil, opts)
+}
+
+// ringUntil is ring with a caller who gives up when stop is closed, for the reason given.
+func ringUntil(t *testing.T, stop <-chan struct{}, why error, opts DialOptions) (caller, called *Call) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		<-stop
+		cancel(why)
+	}()
 	uas, uac := newPhone(t, "127.0.40.2", 4), newPhone(t, "127.0.40.1", 0)
 	opts.Target = uas.URI() + opts.Target
 	caller, err := uac.Start(ctx, opts)
@@ -72,7 +83,7 @@ func ring(t *testing.T, ctx context.Context, opts DialOptions) (caller, called *
 func talk(t *testing.T, opts DialOptions) (caller, called *Call) {
 	t.Helper()
 	ctx := bounded(t)
-	caller, called = ring(t, ctx, opts)
+	caller, called = ring(t, opts)
 	must(t, called.Ring(ctx))
 	must(t, called.Answer(ctx))
 	must(t, caller.Answered(ctx))
@@ -164,7 +175,7 @@ func TestHeadersAndTimeline(t *testing.T) {
 
 func TestEarlyMediaIsHeardWithoutAnAnswer(t *testing.T) {
 	ctx := bounded(t)
-	caller, called := ring(t, ctx, DialOptions{})
+	caller, called := ring(t, DialOptions{})
 	sorry := hear.Sample(3, time.Second, sampleRate)
 	must(t, called.Progress(ctx))
 	must(t, called.Say(ctx, sorry))
@@ -190,7 +201,7 @@ func TestEarlyMediaIsHeardWithoutAnAnswer(t *testing.T) {
 
 func TestRedirect(t *testing.T) {
 	ctx := bounded(t)
-	caller, called := ring(t, ctx, DialOptions{})
+	caller, called := ring(t, DialOptions{})
 	must(t, called.Reject(ctx, 302, "Moved Temporarily", [2]string{"X-Note", "kept"}))
 	var refused *RefusedError
 	if err := caller.Answered(ctx); !errors.As(err, &refused) || refused.Header("x-note") != "kept" || !strings.HasPrefix(err.Error(), "redirected: 302") {
@@ -200,12 +211,11 @@ func TestRedirect(t *testing.T) {
 
 func TestGivingUp(t *testing.T) {
 	t.Run("the context ends", func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(bounded(t))
-		caller, called := ring(t, ctx, DialOptions{})
+		why, stop := errors.New("had enough"), make(chan struct{})
+		caller, called := ringUntil(t, stop, why, DialOptions{})
 		must(t, called.Ring(bounded(t)))
 		happened(t, caller, "180")
-		why := errors.New("had enough")
-		cancel(why)
+		close(stop)
 		err := caller.Answered(bounded(t))
 		if !errors.Is(err, ErrNoAnswer) || !errors.Is(err, why) || !strings.Contains(err.Error(), "180") {
 			t.Errorf("got %v", err)
@@ -222,7 +232,7 @@ func TestGivingUp(t *testing.T) {
 		}
 	})
 	t.Run("hung up", func(t *testing.T) {
-		caller, called := ring(t, bounded(t), DialOptions{Target: ";transport=tcp"})
+		caller, called := ring(t, DialOptions{Target: ";transport=tcp"})
 		must(t, called.Ring(bounded(t)))
 		happened(t, caller, "180")
 		must(t, caller.Hangup(bounded(t)))
@@ -399,6 +409,7 @@ func TestManyCallsOfOnePhone(t *testing.T) {
 	const calls = 20
 	uas, uac := newPhone(t, "127.0.40.2", calls), newPhone(t, "127.0.40.1", 0)
 	ctx := bounded(t)
+	said := hear.Sample(9, time.Second, sampleRate)
 	var all sync.WaitGroup
 	all.Go(func() {
 		for range calls {
@@ -409,12 +420,13 @@ func TestManyCallsOfOnePhone(t *testing.T) {
 			}
 			all.Go(func() {
 				check(t, c.Answer(ctx))
-				check(t, c.Say(ctx, hear.Sample(9, time.Second, sampleRate)))
+				check(t, c.Say(ctx, said))
 				check(t, c.Hangup(ctx))
 			})
 		}
 	})
-	for range calls {
+	var heard [calls][]int16
+	for i := range calls {
 		all.Go(func() {
 			c, err := uac.Dial(ctx, DialOptions{Target: uas.URI()})
 			if err != nil {
@@ -422,10 +434,13 @@ func TestManyCallsOfOnePhone(t *testing.T) {
 				return
 			}
 			<-c.Done()
-			resembles(t, c.Heard(), hear.Sample(9, time.Second, sampleRate))
+			heard[i] = c.Heard()
 		})
 	}
 	all.Wait()
+	for i := range heard {
+		resembles(t, heard[i], said)
+	}
 }
 
 func TestTransfer(t *testing.T) {
@@ -439,7 +454,7 @@ func TestTransfer(t *testing.T) {
 	called, err := uas.Accept(ctx)
 	must(t, err)
 	must(t, called.Answer(ctx))
-	if res := ask(t, called, sip.REFER, nil, [2]string{"Refer-To", "<sip:elsewhere@example.com>"}); res.StatusCode != 202 {
+	if res := ask(t, called, sip.REFER, nil, [2]string{"Refer-To", "<sip:elsewhere@example.com>"}); res.StatusCode != sip.StatusAccepted {
 		t.Errorf("REFER was answered %d", res.StatusCode)
 	}
 	happened(t, called, "NOTIFY")

@@ -12,8 +12,9 @@ const (
 	// maxHeard bounds what a call keeps of what it hears; later audio is counted but not kept. 30 min are 29 MB.
 	maxHeard = 30 * 60 * sampleRate
 	// reanchorAfter is how far RTP time and arrival time may drift apart before the sender is taken to have restarted its
-	// clock. It is far above jitter, and a shorter pause that a sender does not count is not audible as an error.
-	reanchorAfter = 500 * sampleRate / 1000
+	// clock. It is far above jitter and above what a busy machine holds up. A marker announces new speech, so there it is less.
+	reanchorAfter       = 2000 * sampleRate / 1000
+	reanchorMarkedAfter = 500 * sampleRate / 1000
 	// joinWithin is how near to the end of the last sound a new source is joined to it without a gap.
 	joinWithin = 60 * sampleRate / 1000
 	maxSources = 32
@@ -78,10 +79,14 @@ func (t *timeline) add(h *rtp.Header, payload []byte, toLinear *[256]int16, arri
 		return
 	}
 	t.stats.Packets++
-	pos := src.basePos + int(int32(h.Timestamp-src.baseTS)) //nolint:gosec // The signed difference of RTP time.
+	pos := src.basePos + int(int32(h.Timestamp-src.baseTS))
 	overlap := src.end - pos
+	drift := reanchorAfter
+	if h.Marker {
+		drift = reanchorMarkedAfter
+	}
 	switch {
-	case fresh && (pos-at > reanchorAfter || at-pos > reanchorAfter):
+	case fresh && (pos-at > drift || at-pos > drift):
 		pos = t.join(at)
 		src.baseTS, src.basePos = h.Timestamp, pos
 	case fresh && src.highest == before+1 && 0 < overlap && overlap < frameSamples:
@@ -145,7 +150,7 @@ func (s *source) count(seq uint16, stats *Reception) (newest bool) {
 		s.recent[0] = true
 		return true
 	}
-	ext := s.highest + int(int16(seq-(s.first+uint16(s.highest)))) //nolint:gosec // The signed difference of 16 bits.
+	ext := s.highest + int(int16(seq-(s.first+uint16(s.highest))))
 	switch {
 	case ext > s.highest:
 		for i := s.highest + 1; i <= ext && i <= s.highest+len(s.recent); i++ {

@@ -10,20 +10,21 @@ import (
 
 // packet is one packet of a test: frame n of a stream holds the code n+1 throughout.
 type packet struct {
-	ssrc  uint32
-	seq   uint16
-	ts    uint32
-	at    time.Duration // Arrival.
-	code  byte
-	size  int
-	event bool
+	ssrc   uint32
+	seq    uint16
+	ts     uint32
+	at     time.Duration // Arrival.
+	code   byte
+	size   int
+	event  bool
+	marker bool
 }
 
 // frames makes packets in order, one each 20 ms.
 func frames(n int) []packet {
 	packets := make([]packet, n)
 	for i := range packets {
-		packets[i] = packet{ssrc: 1, seq: uint16(65530 + i), ts: uint32(4294967000 + i*160), at: time.Duration(i) * frameTime, code: byte(i + 1)} //nolint:gosec // Both wrap on purpose.
+		packets[i] = packet{ssrc: 1, seq: uint16(65530 + i), ts: uint32(4294967000 + i*160), at: time.Duration(i) * frameTime, code: byte(i + 1)}
 	}
 	return packets
 }
@@ -41,7 +42,7 @@ func hearPackets(packets []packet) ([]int, Reception) {
 		if size == 0 {
 			size = frameSamples
 		}
-		h := &rtp.Header{SSRC: p.ssrc, SequenceNumber: p.seq, Timestamp: p.ts}
+		h := &rtp.Header{Marker: p.marker, SSRC: p.ssrc, SequenceNumber: p.seq, Timestamp: p.ts}
 		if p.event {
 			line.add(h, nil, nil, began.Add(p.at))
 			continue
@@ -68,11 +69,20 @@ func TestTimeline(t *testing.T) {
 	}
 	restart := frames(6) // The second half is another source, 3 ms early, with a clock of its own.
 	for i := 3; i < 6; i++ {
-		restart[i].ssrc, restart[i].ts, restart[i].seq, restart[i].at = 2, uint32(i*160), uint16(i), restart[i].at-3*time.Millisecond //nolint:gosec // Small.
+		restart[i].ssrc, restart[i].ts, restart[i].seq, restart[i].at = 2, uint32(i*160), uint16(i), restart[i].at-3*time.Millisecond
 	}
 	pause := frames(4) // The sender's clock stands still while it is silent for a second.
 	for i := 2; i < 4; i++ {
 		pause[i].at += time.Second
+	}
+	pause[2].marker = true
+	restarted := frames(4) // As that, for three seconds and without a marker.
+	for i := 2; i < 4; i++ {
+		restarted[i].at += 3 * time.Second
+	}
+	stalled := frames(4) // The machine did nothing for a second.
+	for i := 2; i < 4; i++ {
+		stalled[i].at += time.Second
 	}
 	burst := frames(6) // The network held packets back for 300 ms.
 	for i := 2; i < 6; i++ {
@@ -100,6 +110,8 @@ func TestTimeline(t *testing.T) {
 		{"held back", burst, []int{1, 2, 3, 4, 5, 6}, Reception{Packets: 6, Sources: 1}},
 		{"another source", restart, []int{1, 2, 3, 4, 5, 6}, Reception{Packets: 6, Sources: 2}},
 		{"a pause that is not counted", pause, append(second, 3, 4), Reception{Packets: 4, Sources: 1}},
+		{"a long pause that is not counted", restarted, slices.Concat([]int{1, 2}, make([]int, 150), []int{3, 4}), Reception{Packets: 4, Sources: 1}},
+		{"a machine that stalled", stalled, []int{1, 2, 3, 4}, Reception{Packets: 4, Sources: 1}},
 		{"digits between", keyed, []int{1, 2, 0, 0, 5}, Reception{Packets: 3, Sources: 1}},
 		{"a short packet stamped too early", short[:3], []int{1, 2}, Reception{Packets: 3, Sources: 1}},
 	}

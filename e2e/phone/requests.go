@@ -190,7 +190,7 @@ func (c *Call) reinvited(req *sip.Request, tx *sip.ServerTx) {
 		return
 	}
 	res := c.phone.response(req, 200, "OK", body, append(timerHeaders(req), [2]string{"Allow", allowed})...)
-	c.sendUntilACK(tx, res, req.CSeq().SeqNo, len(req.Body()) == 0)
+	c.sendUntilACK(context.Background(), tx, res, req.CSeq().SeqNo, len(req.Body()) == 0)
 }
 
 // timerHeaders echo a session timer (RFC 4028): whoever asks for it refreshes it.
@@ -239,7 +239,7 @@ func (c *Call) sendRefresh(seconds int, headers [][2]string) {
 	switch {
 	case err != nil:
 		c.note("UPDATE: %v", err)
-	case res.StatusCode == 481 || res.StatusCode == 408:
+	case res.StatusCode == sip.StatusCallTransactionDoesNotExists || res.StatusCode == sip.StatusRequestTimeout:
 		c.note("UPDATE: %d %s", res.StatusCode, res.Reason)
 		c.finish(End{By: Nobody, Reason: "the far end no longer knows the call"})
 	default:

@@ -44,7 +44,7 @@ func (s Script) Play(ctx context.Context) (Report, error) {
 	if err == nil {
 		err = s.converse(limited, c)
 	}
-	err = errors.Join(err, p.Close())
+	err = errors.Join(err, p.Close()) //nolint:contextcheck // It has a bound of its own, and must also run after ctx.
 	if c != nil {
 		report.fill(c)
 	}
@@ -94,6 +94,6 @@ func localAddress(target string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, unreachable(&uri, err)
 	}
-	defer conn.Close()                                                    //nolint:errcheck // Nothing was sent.
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil //nolint:forcetypeassert // It is a UDP socket.
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
 }

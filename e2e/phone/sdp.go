@@ -91,7 +91,7 @@ func understand(body []byte, wanted []Codec) (session, error) {
 	if addr.IsUnspecified() {
 		s.remote.hold = true // How RFC 2543 put a call on hold.
 	}
-	s.remote.addr = netip.AddrPortFrom(addr, uint16(m.MediaName.Port.Value)) //nolint:gosec // The parser bounds a port.
+	s.remote.addr = netip.AddrPortFrom(addr, uint16(m.MediaName.Port.Value))
 	return s, nil
 }
 

@@ -32,6 +32,7 @@ type utterance struct {
 	keys  []key
 	pos   int // In samples of the sound, or of the present key.
 	event eventState
+	rest  int // The silence that must follow, in samples; nobody waits for it.
 	done  chan error
 }
 
@@ -105,7 +106,12 @@ func (v *voice) frame(out *sender, r *remote) int {
 }
 
 func (v *voice) finish(err error) {
-	v.queue[0].done <- err
+	u := v.queue[0]
+	u.done <- err
+	if u.rest > 0 && err == nil {
+		v.queue[0] = &utterance{pcm: make([]int16, u.rest), done: make(chan error, 1)}
+		return
+	}
 	v.queue = v.queue[1:]
 }
 
@@ -121,14 +127,14 @@ func newSender() *sender {
 	return &sender{header: rtp.Header{
 		Version:        2,
 		SSRC:           rand.Uint32(),
-		SequenceNumber: uint16(rand.Uint32() & 0x7fff), //nolint:gosec // 15 bits, so that the first wrap is far away.
+		SequenceNumber: uint16(rand.Uint32() & 0x7fff),
 		Timestamp:      rand.Uint32(),
 	}}
 }
 
 // skip lets time pass without packets.
 func (s *sender) skip(frames int) {
-	s.header.Timestamp += uint32(frames * frameSamples) //nolint:gosec // RTP time wraps.
+	s.header.Timestamp += uint32(frames * frameSamples)
 	s.talking = false
 }
 
@@ -144,7 +150,7 @@ func (s *sender) audio(pcm []int16, codec Codec) int {
 		if i < len(pcm) {
 			sample = pcm[i]
 		}
-		buf[rtpHeaderSize+i] = fromLinear[uint16(sample)] //nolint:gosec // The wrap-around is the index.
+		buf[rtpHeaderSize+i] = fromLinear[uint16(sample)]
 	}
 	s.header.Timestamp += frameSamples
 	return 1

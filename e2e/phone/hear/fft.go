@@ -11,7 +11,7 @@ func transform(x []complex128) {
 	n := len(x)
 	shift := 64 - bits.Len(uint(n)) + 1
 	for i := range x {
-		if j := int(bits.Reverse64(uint64(i)) >> shift); i < j { //nolint:gosec // An index.
+		if j := int(bits.Reverse64(uint64(i)) >> shift); i < j {
 			x[i], x[j] = x[j], x[i]
 		}
 	}

@@ -17,7 +17,7 @@ func join(parts ...[]int16) []int16 { return slices.Concat(parts...) }
 
 // noisy adds noise at a level relative to full scale.
 func noisy(pcm []int16, level float64) []int16 {
-	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // The same each time.
+	rng := rand.New(rand.NewPCG(1, 2))
 	out := slices.Clone(pcm)
 	for i := range out {
 		out[i] = clip(float64(out[i]) + rng.NormFloat64()*level*32768)

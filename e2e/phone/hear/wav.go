@@ -36,7 +36,7 @@ func Downmix(samples []int16, channels int) []int16 {
 		for _, s := range samples[i*channels : (i+1)*channels] {
 			sum += int(s)
 		}
-		mono[i] = int16(sum / channels) //nolint:gosec // A mean of int16.
+		mono[i] = int16(sum / channels)
 	}
 	return mono
 }
@@ -123,11 +123,11 @@ func (f *wavFormat) samples(b []byte) []int16 {
 		s := b[i*width : (i+1)*width]
 		switch {
 		case width == 1:
-			out[i] = int16(int(s[0])-128) << 8 //nolint:gosec // Eight bits.
+			out[i] = int16(int(s[0])-128) << 8
 		case f.tag == formatFloat:
 			out[i] = clip(float64(math.Float32frombits(binary.LittleEndian.Uint32(s))) * 32768)
 		default: // The two highest bytes are the sample.
-			out[i] = int16(binary.LittleEndian.Uint16(s[width-2:])) //nolint:gosec // The sign is in the bits.
+			out[i] = int16(binary.LittleEndian.Uint16(s[width-2:]))
 		}
 	}
 	return out
@@ -147,17 +147,17 @@ func WriteWAV(w io.Writer, pcm []int16, rate int) error {
 	le := binary.LittleEndian
 	header := make([]byte, 44)
 	copy(header, "RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00")
-	le.PutUint32(header[4:], uint32(36+2*len(pcm))) //nolint:gosec // Telephone recordings are far below 4 GiB.
-	le.PutUint32(header[24:], uint32(rate))         //nolint:gosec // A sample rate.
-	le.PutUint32(header[28:], uint32(2*rate))       //nolint:gosec // A sample rate.
+	le.PutUint32(header[4:], uint32(36+2*len(pcm)))
+	le.PutUint32(header[24:], uint32(rate))
+	le.PutUint32(header[28:], uint32(2*rate))
 	le.PutUint16(header[32:], 2)
 	le.PutUint16(header[34:], 16)
 	copy(header[36:], "data")
-	le.PutUint32(header[40:], uint32(2*len(pcm))) //nolint:gosec // As above.
+	le.PutUint32(header[40:], uint32(2*len(pcm)))
 	b.Write(header)
 	for _, s := range pcm {
-		b.WriteByte(byte(s))      //nolint:gosec // The low byte.
-		b.WriteByte(byte(s >> 8)) //nolint:gosec // The high byte.
+		b.WriteByte(byte(s))
+		b.WriteByte(byte(s >> 8))
 	}
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("writing a WAV file: %w", err)

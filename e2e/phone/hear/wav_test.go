@@ -20,7 +20,7 @@ func wavFile(tag, channels uint16, sampleRate uint32, bits uint16, data []byte, 
 	format = binary.LittleEndian.AppendUint16(format, bits)
 	file := append([]byte("RIFF\xff\xff\xff\xffWAVEfmt \x10\x00\x00\x00"), format...)
 	file = append(append(file, between...), "data"...)
-	file = binary.LittleEndian.AppendUint32(file, uint32(len(data))) //nolint:gosec // Short.
+	file = binary.LittleEndian.AppendUint32(file, uint32(len(data)))
 	return append(file, data...)
 }
 
