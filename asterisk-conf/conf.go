@@ -6,9 +6,11 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -113,6 +115,9 @@ func (p Params) EntityID() string {
 	}
 	return strings.Join(parts, ":")
 }
+
+// SIPBind is Address with SIPPort, as a transport binds to it.
+func (p Params) SIPBind() string { return net.JoinHostPort(p.Address, strconv.Itoa(p.SIPPort)) }
 
 // Names lists the files that Render makes, sorted.
 func Names() []string {
@@ -244,6 +249,9 @@ func (p Params) check() error {
 		if errNet != nil && errIP != nil {
 			return bad("edge %q: expected an IP address or a CIDR such as 10.0.0.0/8", e)
 		}
+	}
+	if p.ARIUser == "general" || strings.Trim(p.ARIUser, nameLetters) != "" {
+		return bad("ARI user %q: expected letters, digits, '-', '_' and '.', and not \"general\"", p.ARIUser)
 	}
 	if p.ARIPassword == "" || strings.ContainsAny(p.ARIPassword, ";\r\n\t []\\") {
 		return bad("ARI password: expected at least one character, and none of ; [ ] \\, space or control characters")

@@ -159,14 +159,14 @@ func (a *Asterisk) free() error {
 	if err != nil {
 		return fmt.Errorf("SIP address %s is taken or not of this machine: %w", sip, err)
 	}
-	defer udp.Close() //nolint:errcheck // a probe.
+	defer udp.Close()
 	ari := net.JoinHostPort(a.params.ARIAddress, strconv.Itoa(a.params.ARIPort))
 	for _, addr := range []string{sip, ari} {
 		l, err := net.Listen("tcp", addr) //nolint:noctx // local and immediate.
 		if err != nil {
 			return fmt.Errorf("address %s is taken or not of this machine: %w", addr, err)
 		}
-		l.Close() //nolint:errcheck // a probe.
+		l.Close()
 	}
 	return nil
 }
@@ -205,7 +205,7 @@ func (a *Asterisk) ping(ctx context.Context, client *http.Client) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end or given up.
+	defer res.Body.Close()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		return err
 	}

@@ -83,7 +83,11 @@ func TestStartIsSilentAndComplete(t *testing.T) {
 			t.Errorf("settings lack %q:\n%s", want, settings)
 		}
 	}
-	res, err := http.Get("http://" + strings.TrimSuffix(strings.TrimPrefix(a.ARIURL(), "http://"), "/ari") + "/metrics")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.TrimSuffix(a.ARIURL(), "/ari")+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

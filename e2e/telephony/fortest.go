@@ -76,10 +76,10 @@ func Loopback() (address string, release func(), err error) {
 			continue
 		}
 		if inUse(address) {
-			l.Close() //nolint:errcheck // given back.
+			l.Close()
 			continue
 		}
-		return address, func() { l.Close() }, nil //nolint:errcheck // given back.
+		return address, func() { l.Close() }, nil
 	}
 	return "", nil, errors.New("no free loopback address in 127.64.0.0/10")
 }
@@ -89,6 +89,6 @@ func inUse(address string) bool {
 	if err != nil {
 		return true
 	}
-	l.Close() //nolint:errcheck // a probe.
+	l.Close()
 	return false
 }

@@ -157,6 +157,12 @@ func TestIngressTakesAnyUser(t *testing.T) {
 			t.Errorf("user %q: not whole", user)
 		}
 	}
+	given := c.invite(t, "1000")
+	p.await(t, "StasisStart")
+	given.cancel(t)
+	if m, _ := given.final(t); m.status != 487 {
+		t.Errorf("a cancelled call got %s, want 487", m.start)
+	}
 	// After a hang-up the h extension must not enter the application again.
 	p.none(t, "StasisStart", 300*time.Millisecond)
 	if found := complaints(t, a); len(found) > 0 {

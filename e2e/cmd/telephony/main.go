@@ -30,7 +30,7 @@ func run(ctx context.Context) error {
 	}
 	versions := root.Versions()
 	for _, name := range slices.Sorted(maps.Keys(versions)) {
-		if _, err := fmt.Printf("%-24s %s\n", name, versions[name]); err != nil {
+		if _, err := fmt.Fprintf(os.Stdout, "%-24s %s\n", name, versions[name]); err != nil {
 			return fmt.Errorf("print versions: %w", err)
 		}
 	}
