@@ -17,13 +17,13 @@ import (
 )
 
 // inCall runs a test in virtual time with one answered call.
-func inCall(t *testing.T, o aritest.Options, fn func(t *testing.T, b *bench, c *aritest.Caller)) {
+func inCall(t *testing.T, o aritest.Options, fn func(b *bench, c *aritest.Caller)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := offline(t, o)
 		c := b.server.Call(aritest.Invite{Args: []string{"1", "end"}})
 		b.do(204, "POST", "/channels/"+c.Channel()+"/answer")
-		fn(t, b, c)
+		fn(b, c)
 	})
 }
 
@@ -58,7 +58,8 @@ func TestRecordingLengths(t *testing.T) {
 		}, 2 * time.Second, 2 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			inCall(t, aritest.Options{Dir: dir}, func(t *testing.T, b *bench, c *aritest.Caller) {
+			inCall(t, aritest.Options{Dir: dir}, func(b *bench, c *aritest.Caller) {
+				t := b.t
 				began := time.Now()
 				b.do(201, "POST", "/channels/"+c.Channel()+"/record", append([]string{"name", "vm/" + tc.name, "format", "wav"}, tc.params...)...)
 				tc.script(c)
@@ -80,7 +81,8 @@ func TestRecordingLengths(t *testing.T) {
 
 func TestRecordingHoldsTheSpeech(t *testing.T) {
 	dir := t.TempDir()
-	inCall(t, aritest.Options{Dir: dir}, func(t *testing.T, b *bench, c *aritest.Caller) {
+	inCall(t, aritest.Options{Dir: dir}, func(b *bench, c *aritest.Caller) {
+		t := b.t
 		b.do(201, "POST", "/channels/"+c.Channel()+"/record", "name", "r", "format", "wav16")
 		time.Sleep(time.Second)
 		c.Say(time.Second)
@@ -113,7 +115,8 @@ func TestRecordingHoldsTheSpeech(t *testing.T) {
 
 func TestCrashLeavesAFileWithoutLength(t *testing.T) {
 	dir := t.TempDir()
-	inCall(t, aritest.Options{Dir: dir}, func(t *testing.T, b *bench, c *aritest.Caller) {
+	inCall(t, aritest.Options{Dir: dir}, func(b *bench, c *aritest.Caller) {
+		t := b.t
 		b.do(201, "POST", "/channels/"+c.Channel()+"/record", "name", "r", "format", "wav")
 		time.Sleep(3 * time.Second)
 		b.server.Faults().Crash()
@@ -135,7 +138,8 @@ func TestCrashLeavesAFileWithoutLength(t *testing.T) {
 }
 
 func TestTalkDetection(t *testing.T) {
-	inCall(t, aritest.Options{}, func(t *testing.T, b *bench, c *aritest.Caller) {
+	inCall(t, aritest.Options{}, func(b *bench, c *aritest.Caller) {
+		t := b.t
 		b.do(204, "POST", "/channels/"+c.Channel()+"/variable", "variable", "TALK_DETECT(set)", "value", "")
 		c.Say(time.Second)
 		time.Sleep(500 * time.Millisecond)
@@ -156,7 +160,8 @@ func TestControlMovesTheEnd(t *testing.T) {
 		want time.Duration
 	}{"forward": {"forward", 27 * time.Second}, "reverse": {"reverse", 33 * time.Second}, "restart": {"restart", 35 * time.Second}} {
 		t.Run(name, func(t *testing.T) {
-			inCall(t, aritest.Options{}, func(t *testing.T, b *bench, c *aritest.Caller) {
+			inCall(t, aritest.Options{}, func(b *bench, c *aritest.Caller) {
+				t := b.t
 				began := time.Now()
 				b.do(201, "POST", "/channels/"+c.Channel()+"/play/p", "media", "sound:demo-congrats")
 				time.Sleep(4 * time.Second)
@@ -223,7 +228,8 @@ func TestCreateAndDial(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	inCall(t, aritest.Options{}, func(t *testing.T, b *bench, c *aritest.Caller) {
+	inCall(t, aritest.Options{}, func(b *bench, c *aritest.Caller) {
+		t := b.t
 		f := b.server.Faults()
 		ping := func(limit time.Duration) (int, time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -280,7 +286,8 @@ func TestFaults(t *testing.T) {
 }
 
 func TestDropLosesEvents(t *testing.T) {
-	inCall(t, aritest.Options{}, func(t *testing.T, b *bench, c *aritest.Caller) {
+	inCall(t, aritest.Options{}, func(b *bench, c *aritest.Caller) {
+		t := b.t
 		b.server.Faults().DropSockets(0)
 		c.Press("1")
 		if st := b.server.Stats(); st.EventsLost == 0 || st.Channels != 1 {
@@ -295,21 +302,22 @@ func TestDropLosesEvents(t *testing.T) {
 }
 
 func TestReplacedApplication(t *testing.T) {
-	inCall(t, aritest.Options{}, func(t *testing.T, b *bench, _ *aritest.Caller) {
+	inCall(t, aritest.Options{}, func(b *bench, _ *aritest.Caller) {
 		defer b.server.Subscribe("asterism", func([]byte) {})()
 		b.await("ApplicationReplaced", 1)
 	})
 }
 
 func TestPasswordAndLimits(t *testing.T) {
-	inCall(t, aritest.Options{}, func(t *testing.T, b *bench, c *aritest.Caller) {
+	inCall(t, aritest.Options{}, func(b *bench, c *aritest.Caller) {
+		t := b.t
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.server.URL()+"/asterisk/ping", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.SetBasicAuth("asterism", "wrong")
 		resp, err := b.client.Do(req)
-		if err != nil || resp.StatusCode != 401 {
+		if err != nil || resp.StatusCode != http.StatusUnauthorized {
 			t.Fatalf("wrong password: %v, %v", resp, err)
 		}
 		_ = resp.Body.Close()
@@ -318,5 +326,39 @@ func TestPasswordAndLimits(t *testing.T) {
 			t.Errorf("long body: %d, want 413", status)
 		}
 		b.do(400, "GET", "/asterisk/variable", "variable", strings.Repeat("x", 4096))
+	})
+}
+
+func TestTransfer(t *testing.T) {
+	o := aritest.Options{Transfer: func(target string) (string, string) { return "FAILURE", "486 " + target }}
+	inCall(t, o, func(b *bench, c *aritest.Caller) {
+		t, ch := b.t, "/channels/"+c.Channel()
+		b.do(204, "POST", ch+"/variable", "variable", "ASTERISM_TRANSFER", "value", "PJSIP/sip:7@edge")
+		b.do(204, "POST", ch+"/continue", "context", "transfer", "extension", "s")
+		ev := b.await("StasisStart", 2)
+		want := []any{"transfer", "FAILURE", "486 sip:7@edge", "end"}
+		if got, _ := ev.All["args"].([]any); !slices.Equal(got, want) {
+			t.Errorf("came back with %v, want %v", got, want)
+		}
+		if got := c.State().ReferTo; got != "sip:7@edge" {
+			t.Errorf("REFER to %q", got)
+		}
+		b.do(204, "DELETE", ch)
+	})
+}
+
+func TestDraining(t *testing.T) {
+	inCall(t, aritest.Options{}, func(b *bench, c *aritest.Caller) {
+		t := b.t
+		b.do(204, "POST", "/asterisk/variable", "variable", "ASTERISM_DRAINING", "value", "1")
+		if got := b.server.Call(aritest.Invite{}).SIPStatus(); got != 503 {
+			t.Errorf("a draining node answered %d, want 503", got)
+		}
+		if got := b.server.Call(aritest.Invite{Pinned: true}).SIPStatus(); got != 0 {
+			t.Errorf("a pinned call got %d while draining", got)
+		}
+		if c.State().Ended {
+			t.Error("draining ended a running call")
+		}
 	})
 }

@@ -141,7 +141,7 @@ func (br *bridge) destroy() {
 	br.queue, br.busy = nil, nil
 	for _, rec := range br.s.live {
 		if rec.br == br {
-			rec.end(recDone)
+			rec.end()
 		}
 	}
 	br.emit("BridgeDestroyed", nil)

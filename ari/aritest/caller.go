@@ -12,6 +12,9 @@ import (
 
 const techPJSIP = "PJSIP"
 
+// stasisPriority is the line of the context "offer" that calls Stasis.
+const stasisPriority = 7
+
 // Invite is a call from outside as the dialplan sees it. The zero value is a valid call without arguments.
 type Invite struct {
 	// Args are the arguments of StasisStart, for example {"1", "Action,Sound", "Action=Playback", "Sound=welcome", "end"}.
@@ -20,8 +23,11 @@ type Invite struct {
 	App string
 	// Name and Number are the caller's identity. Number defaults to "5551".
 	Name, Number string
-	// Exten is what was dialled. Default "1000".
+	// Exten is the extension in the channel's dialplan field. Default "s", which is what our dialplan always shows:
+	// what was dialled is in the arguments.
 	Exten string
+	// Pinned calls are taken while the node drains: X-Asterisk-Pinned.
+	Pinned bool
 	// CallID is the SIP Call-ID, shown as protocol_id. Default a random one.
 	CallID string
 	// Vars are channel variables and dialplan functions that can be read, for example "PJSIP_HEADER(read,X-Foo)".
@@ -46,6 +52,7 @@ type CallState struct {
 	Ended       bool
 	SIPStatus   int    // final status of the INVITE; 0 while there is none
 	Cause       int    // Q.850 cause of the end
+	Reason      string // that the refusal gave, the variable ASTERISM_REASON
 	Contact     string // of a 302
 	ReferTo     string // of a REFER received after the answer
 	Heard       []Heard
@@ -68,7 +75,8 @@ type Caller struct {
 
 type span struct{ from, until time.Time }
 
-// Call places a call. When nobody is connected for its application the call is refused with 503 at once, as the dialplan does.
+// Call places a call. When nobody is connected for its application, or the global variable ASTERISM_DRAINING is 1 and
+// the call is not pinned, it is refused with 503 at once, as the dialplan does.
 func (s *Server) Call(inv Invite) *Caller {
 	c := &Caller{s: s, done: make(chan struct{}), answeredCh: make(chan struct{})}
 	if inv.App == "" {
@@ -78,7 +86,7 @@ func (s *Server) Call(inv Invite) *Caller {
 		inv.Number = "5551"
 	}
 	if inv.Exten == "" {
-		inv.Exten = "1000"
+		inv.Exten = "s"
 	}
 	if inv.Language == "" {
 		inv.Language = "en"
@@ -86,7 +94,8 @@ func (s *Server) Call(inv Invite) *Caller {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Calls++
-	if s.down || !s.active(inv.App) {
+	draining := s.globals["ASTERISM_DRAINING"] == "1" && !inv.Pinned
+	if s.down || draining || !s.active(inv.App) {
 		s.stats.Refused++
 		c.state.SIPStatus = http.StatusServiceUnavailable
 		c.finish()
@@ -97,8 +106,8 @@ func (s *Server) Call(inv Invite) *Caller {
 	}
 	ch := &channel{
 		s: s, id: s.newID(), name: s.channelName("edge"), tech: techPJSIP, resource: "edge", state: stateRing,
-		protocolID: inv.CallID, callerName: inv.Name, callerNumber: inv.Number, context: "ingress", exten: inv.Exten,
-		priority: 1, appName: "Stasis", appData: strings.Join(append([]string{inv.App}, inv.Args...), ","),
+		protocolID: inv.CallID, callerName: inv.Name, callerNumber: inv.Number, context: "offer", exten: inv.Exten,
+		priority: stasisPriority, appName: "Stasis", appData: strings.Join(append([]string{inv.App}, inv.Args...), ","),
 		created: time.Now(), lang: inv.Language, caller: c, vars: maps.Clone(inv.Vars),
 	}
 	c.ch = ch

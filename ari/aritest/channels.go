@@ -284,30 +284,71 @@ func (s *Server) answerChannel(r *request) reply {
 	return s.wait(r.ctx, done, noContent)
 }
 
-// continueChannel sends the channel back to the dialplan once the queue before it is empty. The context
-// "refuse" ends an unanswered call with the SIP status in the extension, any other ends it normally.
+// continueChannel sends the channel back to the dialplan once the queue before it is empty.
 func (s *Server) continueChannel(ch *channel, r *request) reply {
-	context, exten := r.param("context"), r.param("extension")
-	if context == "" {
-		context = ch.context
+	to, exten := r.param("context"), r.param("extension")
+	if to == "" {
+		to = ch.context
 	}
 	ch.enqueue(func() {
-		if ch.hungUp {
-			return
+		if !ch.hungUp {
+			ch.dialplan(to, exten)
 		}
-		ch.leaveStasis()
-		ch.context, ch.exten = context, exten
-		cause, status := causeNormal, 0
-		if context == "refuse" {
-			status, _ = strconv.Atoi(exten)
-			cause = 0
-		}
-		if ch.caller != nil && !ch.caller.state.Answered && status >= 300 && status < 700 {
-			ch.caller.state.SIPStatus = status
-		}
-		ch.destroy(cause)
 	})
 	return noContent
+}
+
+// dialplan does what our fixed contexts do: "refuse" ends an unanswered call with the SIP status in the extension, "transfer" sends it away and comes back with
+// the outcome, and going on where the application was called means 503. Any other context hangs up.
+func (ch *channel) dialplan(to, exten string) {
+	status, cause := 0, causeNormal
+	here := to == ch.context
+	ch.leaveStasis()
+	ch.context, ch.exten = to, exten
+	switch {
+	case to == "transfer":
+		ch.transfer()
+		return
+	case to == "refuse":
+		cause = 0
+		if n, err := strconv.Atoi(exten); err == nil && n >= 400 && n < 700 {
+			status = n
+		} else {
+			status = http.StatusInternalServerError
+		}
+	case here:
+		status = http.StatusServiceUnavailable
+	}
+	if c := ch.caller; c != nil {
+		c.state.Reason = ch.vars["ASTERISM_REASON"]
+		if status != 0 && c.state.SIPStatus == 0 {
+			c.state.SIPStatus = status
+		}
+	}
+	ch.destroy(cause)
+}
+
+// transfer does what the context of that name does: 302 before the answer, REFER after it and then the application again.
+func (ch *channel) transfer() {
+	s, target := ch.s, ch.vars["ASTERISM_TRANSFER"]
+	_, target, _ = strings.Cut(target, "/")
+	if c := ch.caller; c != nil && !c.state.Answered {
+		c.state.SIPStatus, c.state.Contact = http.StatusFound, target
+		ch.destroy(causeNormal)
+		return
+	}
+	if ch.caller != nil {
+		ch.caller.state.ReferTo = target
+		ch.caller.notify()
+	}
+	status, protocol := s.opt.Transfer(target)
+	if !s.active(s.opt.App) {
+		ch.destroy(causeNormal)
+		return
+	}
+	args := []string{"transfer", status, protocol, "end"}
+	ch.appName, ch.appData = "Stasis", strings.Join(append([]string{s.opt.App}, args...), ",")
+	ch.enterStasis(s.opt.App, args)
 }
 
 // moveChannel hands the channel to another application. Without an application's name the

@@ -70,14 +70,6 @@ func (r *request) param(name string) string {
 	return string(raw)
 }
 
-func (r *request) has(name string) bool {
-	if _, found := r.query[name]; found {
-		return true
-	}
-	_, found := r.fields[name]
-	return found
-}
-
 // number returns an integer parameter; what is no number counts as 0, as in Asterisk.
 func (r *request) number(name string, def int) int {
 	v := r.param(name)

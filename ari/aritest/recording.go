@@ -68,13 +68,11 @@ func (rec *recording) appendJSON(b []byte) []byte {
 	b = appendField(append(b, '{'), "name", rec.name)
 	b = appendField(b, "format", rec.format)
 	b = appendField(b, "state", rec.state)
-	target := ""
 	if rec.br != nil {
-		target = "bridge:" + rec.br.id
+		b = appendField(b, "target_uri", "bridge:"+rec.br.id)
 	} else {
-		target = "channel:" + rec.ch.id
+		b = appendField(b, "target_uri", "channel:"+rec.ch.id)
 	}
-	b = appendField(b, "target_uri", target)
 	if rec.state == recDone {
 		total := rec.length()
 		if rec.maxSilence > 0 {
@@ -172,7 +170,7 @@ func (rec *recording) start() {
 	if rec.ch != nil && rec.ch.hungUp {
 		rec.since = rec.began
 		rec.ch.busy = nil
-		rec.end(recDone)
+		rec.end()
 		return
 	}
 	if rec.beep {
@@ -270,22 +268,22 @@ func (rec *recording) digit(d string) {
 
 // finish ends a running recording and lets the queue go on.
 func (rec *recording) finish() {
-	rec.end(recDone)
+	rec.end()
 	if rec.ch != nil {
 		rec.ch.idle()
 	}
 }
 
 // abort implements [job]: a hang-up keeps the file.
-func (rec *recording) abort() { rec.end(recDone) }
+func (rec *recording) abort() { rec.end() }
 
 // end closes the file, moves it from live to stored and says so.
-func (rec *recording) end(state string) {
+func (rec *recording) end() {
 	if rec.timer != nil {
 		rec.timer.Stop()
 	}
 	rec.pause()
-	rec.state = state
+	rec.state = recDone
 	delete(rec.s.live, rec.name)
 	if rec.discard {
 		delete(rec.s.stored, rec.name)

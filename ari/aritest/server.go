@@ -49,6 +49,10 @@ type Options struct {
 	// It is called with the server's lock held and must not call the server.
 	Far func(FarCall) FarAnswer
 
+	// Transfer is the outcome of a REFER, as TRANSFERSTATUS and TRANSFERSTATUSPROTOCOL. Default "SUCCESS", "200".
+	// It is called with the server's lock held and must not call the server.
+	Transfer func(target string) (status, protocol string)
+
 	// EventQueue bounds the events waiting for one slow websocket; beyond it the connection is
 	// dropped, as Asterisk does after 100 ms of a blocked write. Default 16384.
 	EventQueue int
@@ -80,6 +84,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Far == nil {
 		o.Far = func(FarCall) FarAnswer { return FarAnswer{Ring: true, After: 20 * time.Millisecond} }
+	}
+	if o.Transfer == nil {
+		o.Transfer = func(string) (string, string) { return "SUCCESS", "200" }
 	}
 	if o.EventQueue <= 0 {
 		o.EventQueue = 16384

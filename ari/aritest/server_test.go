@@ -193,7 +193,8 @@ func TestWebsocket(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			conn, _, err := websocket.Dial(ctx, s.URL()+"/events?app=asterism&api_key=asterism:secret", &websocket.DialOptions{HTTPClient: hc, Subprotocols: []string{"ari"}})
+			conn, _, err := websocket.Dial(ctx, //nolint:bodyclose // the connection is the body
+				s.URL()+"/events?app=asterism&api_key=asterism:secret", &websocket.DialOptions{HTTPClient: hc, Subprotocols: []string{"ari"}})
 			if err != nil {
 				t.Fatal(err)
 			}

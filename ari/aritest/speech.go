@@ -13,7 +13,9 @@ func (c *Caller) speak(d time.Duration) {
 		c.spoken[n-1].until = end
 	} else {
 		c.spoken = append(c.spoken, span{now, end})
-		c.startedTalking(now)
+		if c.ch.talk {
+			c.s.emit(c.ch, "ChannelTalkingStarted", nil)
+		}
 	}
 	c.s.after(d, func() { c.fellSilent(end) })
 	if rec, recording := c.ch.busy.(*recording); recording {
@@ -23,12 +25,6 @@ func (c *Caller) speak(d time.Duration) {
 
 // talkSilence is how long silence lasts before Asterisk says that talking has finished: the default of TALK_DETECT.
 const talkSilence = 2500 * time.Millisecond
-
-func (c *Caller) startedTalking(time.Time) {
-	if c.ch.talk {
-		c.s.emit(c.ch, "ChannelTalkingStarted", nil)
-	}
-}
 
 // fellSilent runs when a stretch ends; a stretch that was prolonged meanwhile has a later end.
 func (c *Caller) fellSilent(end time.Time) {
@@ -44,14 +40,4 @@ func (c *Caller) fellSilent(end time.Time) {
 			return strconv.AppendInt(appendKey(b, "duration"), last.until.Sub(last.from).Milliseconds(), 10)
 		})
 	})
-}
-
-// speaking tells whether the caller speaks at t, and since or until when silence lasts.
-func (c *Caller) speaking(t time.Time) bool {
-	for i := len(c.spoken) - 1; i >= 0; i-- {
-		if sp := c.spoken[i]; !t.Before(sp.from) {
-			return t.Before(sp.until)
-		}
-	}
-	return false
 }

@@ -58,7 +58,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, hr *http.Request) {
 	s.mu.Unlock()
 	conn, err := websocket.Accept(w, hr, &websocket.AcceptOptions{Subprotocols: []string{"ari"}, InsecureSkipVerify: true})
 	if err == nil {
-		s.feedSocket(conn, f)
+		s.feedSocket(hr.Context(), conn, f)
 	}
 	s.mu.Lock()
 	s.disconnect(f)
@@ -70,16 +70,16 @@ func (s *Server) serveEvents(w http.ResponseWriter, hr *http.Request) {
 }
 
 // feedSocket writes events until the feed is closed or the peer is gone.
-func (s *Server) feedSocket(conn *websocket.Conn, f *feed) {
-	gone := conn.CloseRead(context.Background())
+func (s *Server) feedSocket(ctx context.Context, conn *websocket.Conn, f *feed) {
+	gone := conn.CloseRead(ctx)
 	for {
 		batch := f.take(gone.Done())
 		if batch == nil {
 			break
 		}
 		for _, ev := range batch {
-			ctx, cancel := context.WithTimeout(gone, writeTimeout)
-			err := conn.Write(ctx, websocket.MessageText, ev)
+			limited, cancel := context.WithTimeout(gone, writeTimeout)
+			err := conn.Write(limited, websocket.MessageText, ev)
 			cancel()
 			if err != nil {
 				return
@@ -121,12 +121,13 @@ func (s *Server) upgradeInMemory(hr *http.Request) (*http.Response, error) {
 	client, server := net.Pipe()
 	h := &hijacker{conn: server, header: http.Header{}, status: make(chan int, 2)}
 	served := make(chan struct{})
+	upgrade := hr.Clone(context.WithoutCancel(hr.Context())) // the connection outlives the handshake
 	s.wg.Go(func() {
 		defer close(served)
-		s.serveEvents(h, hr.Clone(context.WithoutCancel(hr.Context())))
+		s.serveEvents(h, upgrade)
 		_ = server.Close()
 	})
-	status := 0
+	var status int
 	select {
 	case status = <-h.status:
 	case <-hr.Context().Done():
