@@ -80,6 +80,7 @@ type session struct {
 	events [][]byte // unacknowledged, oldest first
 	acked  uint64   // the last event that an owner has acknowledged
 	sent   uint64   // the last event that was sent to the present owner
+	behind uint64   // what sent was at the owner's last renewal
 	urgent uint64   // the last event that the owner must have now
 	lost   bool     // events before first were dropped unacknowledged
 

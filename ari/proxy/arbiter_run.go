@@ -154,6 +154,7 @@ func (a *Arbiter) renew(now time.Time, m MsgRenew) {
 		listed[e.Session] = true
 		s.lease, s.missing = now.Add(leaseTime), 0
 		s.ack(e.Seq)
+		a.catchUp(s, e.Seq)
 	}
 	a.do(ActRenewed{Reply: m.Reply, Stale: stale})
 	w := a.workers[m.Worker]
@@ -168,6 +169,17 @@ func (a *Arbiter) renew(now time.Time, m MsgRenew) {
 			a.orphan(s, "its worker no longer knows it")
 		}
 	}
+}
+
+// catchUp sends events again that had been sent before the owner's last
+// renewal and that it still does not have: they were lost on the way, and no
+// later event has shown it the gap.
+func (a *Arbiter) catchUp(s *session, has uint64) {
+	if has < s.behind {
+		s.sent = max(has, s.first-1)
+		a.flush(s)
+	}
+	s.behind = s.sent
 }
 
 // orphan takes a session from an owner that is lost.

@@ -223,6 +223,16 @@ func TestEventsAreNumberedKeptAndSentAgain(t *testing.T) {
 	none[ActEvents](t, b.step(MsgResync{Session: "c", Token: assign.Token, Seq: 1, Reply: "r"}))
 }
 
+func TestEventLostOnTheWayIsSentAgainAfterTwoRenewals(t *testing.T) {
+	b, assign := owned(t)
+	one[ActEvents](t, b.step(MsgEvent{Session: "c", Raw: []byte("e2")}))
+	renew := MsgRenew{Worker: assign.Worker, Entries: []renewEntry{{"c", assign.Token, 1}}, Reply: "r"}
+	none[ActEvents](t, b.step(renew)) // it may still be on its way
+	if ev := one[ActEvents](t, b.step(renew)); ev.First != 2 {
+		t.Fatalf("%+v", ev)
+	}
+}
+
 func TestTooManyUnacknowledgedEventsAreSaidToBeLost(t *testing.T) {
 	b, assign := owned(t)
 	b.step(MsgLink{Up: false})

@@ -34,6 +34,12 @@ const testPassword = "secret of the test"
 // newFabric starts a platform without workers.
 func newFabric(t *testing.T, adjust ...func(*GatewayOptions)) *fabric {
 	t.Helper()
+	return newFabricOn(t, "", adjust...)
+}
+
+// newFabricOn starts a platform whose NATS listens on host, if there is one.
+func newFabricOn(t *testing.T, host string, adjust ...func(*GatewayOptions)) *fabric {
+	t.Helper()
 	f := &fabric{t: t, registry: prometheus.NewRegistry(), media: &fakeMedia{}}
 	var err error
 	f.asterisk, err = aritest.NewServer(aritest.Options{
@@ -44,13 +50,8 @@ func newFabric(t *testing.T, adjust ...func(*GatewayOptions)) *fabric {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.asterisk.Close() })
-	f.nats, err = NewServer(t.Context(), ServerOptions{
-		Passwords: map[Role]string{RoleGateway: "g", RoleWorker: "w"}, Log: zerolog.Nop(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.nats.Close)
+	f.startNATS(host, -1)
+	t.Cleanup(func() { f.nats.Close() })
 	o := GatewayOptions{
 		Node: "node", Boot: 1, Conn: f.connect(RoleGateway, "g"), Media: f.media, Log: zerolog.Nop(), Registry: f.registry,
 		ARI: ari.Options{BaseURL: f.asterisk.URL(), Username: "asterism", Password: testPassword},
@@ -69,10 +70,27 @@ func newFabric(t *testing.T, adjust ...func(*GatewayOptions)) *fabric {
 	return f
 }
 
+// startNATS starts the platform's NATS server.
+func (f *fabric) startNATS(host string, port int) {
+	f.t.Helper()
+	var err error
+	f.nats, err = NewServer(f.t.Context(), ServerOptions{
+		Host: host, Port: port, Log: zerolog.Nop(),
+		Passwords: map[Role]string{RoleGateway: "g", RoleWorker: "w"},
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 // connect connects to the platform's NATS.
 func (f *fabric) connect(role Role, password string) *Conn {
 	f.t.Helper()
-	c, err := Connect(ConnOptions{Server: f.nats, User: string(role), Password: password, Log: zerolog.Nop()})
+	o := ConnOptions{Server: f.nats, User: string(role), Password: password, Log: zerolog.Nop()}
+	if url := f.nats.URL(); url != "" {
+		o.Server, o.URL = nil, url
+	}
+	c, err := Connect(o)
 	if err != nil {
 		f.t.Fatal(err)
 	}
