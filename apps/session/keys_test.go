@@ -89,13 +89,13 @@ func TestKeysAreNotTold(t *testing.T) {
 func TestTrailIsBounded(t *testing.T) {
 	var tr trail
 	for range 1000 {
-		tr.add(entry{Verb: "play", About: "music"}, apps.Played{Heard: 10 * time.Second, Ended: apps.EndedComplete}, nil)
+		tr.add("play", "music", apps.Played{Heard: 10 * time.Second, Ended: apps.EndedComplete}, nil)
 	}
 	if e := tr.entries(); len(e) != 1 || e[0].Times != 1000 || e[0].Heard != 10_000 {
 		t.Fatalf("equal verbs are kept as %+v", e)
 	}
 	for i := range 1000 {
-		tr.add(entry{Verb: "play", About: strings.Repeat("x", i%7)}, apps.Played{}, errors.New(strings.Repeat("y", 1000)))
+		tr.add("play", strings.Repeat("x", i%7), apps.Played{}, errors.New(strings.Repeat("y", 1000)))
 	}
 	e := tr.entries()
 	raw, err := json.Marshal(e)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"asterism/apps"
 )
 
@@ -56,7 +58,7 @@ func (s *session) note(message string, fields ...any) {
 		}
 		n.Fields[fmt.Sprint(fields[i])] = value
 	}
-	s.log.Info().Fields(n.Fields).Msg(message)
+	s.line(zerolog.InfoLevel).Fields(n.Fields).Msg(message)
 	if len(s.notes) < maxNotes {
 		s.notes = append(s.notes, n)
 	}
@@ -67,10 +69,7 @@ func (s *session) outcome(res result, v apps.Verdict, err error, took time.Durat
 	o := outcome{
 		Action: s.action, Result: res, Worker: s.pool.opts.Worker,
 		Began: s.began.UTC().Format("2006-01-02T15:04:05.000Z"), Seconds: seconds(took), Answered: s.answered,
-		Called: s.req.Called, Verbs: s.trail.entries(), Skipped: s.trail.skipped, Notes: s.notes,
-	}
-	if !s.req.Caller.Private {
-		o.Caller = s.req.Caller.Number
+		Caller: s.caller, Called: s.called, Verbs: s.trail.entries(), Skipped: s.trail.skipped, Notes: s.notes,
 	}
 	if err != nil {
 		o.Error, o.Status, o.Fault = shorten(err.Error(), 512), v.Status, v.Fault
@@ -80,7 +79,7 @@ func (s *session) outcome(res result, v apps.Verdict, err error, took time.Durat
 	s.mu.Unlock()
 	raw, jsonErr := json.Marshal(o)
 	if jsonErr != nil { // a note of the flow cannot be written as JSON
-		s.log.Error().Err(jsonErr).Msg("the notes are left out of the call record")
+		s.line(zerolog.ErrorLevel).Err(jsonErr).Msg("the notes are left out of the call record")
 		o.Notes = nil
 		raw, jsonErr = json.Marshal(o)
 	}
@@ -126,7 +125,8 @@ type trail struct {
 }
 
 // add appends a verb with its result.
-func (t *trail) add(e entry, result any, err error) {
+func (t *trail) add(verb, about string, result any, err error) {
+	e := entry{Verb: verb, About: about}
 	if played, ok := result.(apps.Played); ok {
 		e.Heard, e.Ended, e.Digit = seconds(played.Heard), played.Ended, played.Digit
 		e.Sound, e.Offset = played.Sound, seconds(played.Offset)

@@ -30,14 +30,8 @@ type playing struct {
 
 // Play implements [apps.Call].
 func (s *session) Play(ctx context.Context, rule apps.PlayRule) (apps.Played, error) {
-	played, err := runVerb(ctx, s, "play", describe(rule.Sounds), func(ctx context.Context, v *verbRun) (apps.Played, error) {
-		if played, err := check(rule); err != nil {
-			return played, err
-		}
-		id := s.id + "~" + strconv.Itoa(v.k)
-		p := &playing{verbRun: v, rule: rule, id: id, path: "/playbacks/" + escape(id)}
-		return p.run(ctx)
-	})
+	p := &playing{rule: rule}
+	played, err := runVerb(ctx, s, "play", describe(rule.Sounds), p.run)
 	if err != nil && played.Ended == "" {
 		played.Ended = apps.EndedByHangup
 	}
@@ -45,7 +39,7 @@ func (s *session) Play(ctx context.Context, rule apps.PlayRule) (apps.Played, er
 }
 
 // check refuses rules that no node needs to be asked about.
-func check(rule apps.PlayRule) (apps.Played, error) {
+func check(rule *apps.PlayRule) (apps.Played, error) {
 	failed := apps.Played{Ended: apps.EndedFailed}
 	if n := len(rule.Sounds); n == 0 || n > apps.MaxSounds {
 		return failed, fmt.Errorf("play was called with %d sounds: 1 to %d are allowed", n, apps.MaxSounds)
@@ -67,7 +61,12 @@ func check(rule apps.PlayRule) (apps.Played, error) {
 
 // run plays, or with a key that was typed before only makes sure that it
 // could.
-func (p *playing) run(ctx context.Context) (apps.Played, error) {
+func (p *playing) run(ctx context.Context, v *verbRun) (apps.Played, error) {
+	if played, err := check(&p.rule); err != nil {
+		return played, err
+	}
+	p.verbRun, p.id = v, v.s.id+"~"+strconv.Itoa(v.k)
+	p.path = "/playbacks/" + escape(p.id)
 	early := p.s.listenUnless(p.id, p.rule.StopOn)
 	defer p.s.listen("")
 	if played, err := p.start(ctx, early); err != nil {

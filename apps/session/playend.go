@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"asterism/apps"
 	"asterism/ari/proxy"
 )
@@ -180,7 +182,7 @@ func (p *playing) halt() bool {
 	defer cancel()
 	err := p.stop(ctx)
 	if err != nil {
-		p.s.log.Warn().Err(err).Str("playback", p.id).Msg("playback was not stopped")
+		p.s.line(zerolog.WarnLevel).Err(err).Str("playback", p.id).Msg("playback was not stopped")
 	}
 	return err == nil
 }

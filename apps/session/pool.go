@@ -77,7 +77,7 @@ var (
 func (p *Pool) open(l link, start proxy.Start) *session {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &session{
-		pool: p, link: l, id: l.ID(), start: start, ctx: ctx, cancel: cancel,
-		log: p.opts.Log, wake: make(chan struct{}, 1),
+		pool: p, link: l, id: l.ID(), start: start.Event, ctx: ctx, cancel: cancel,
+		wake: make(chan struct{}, 1),
 	}
 }

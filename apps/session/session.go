@@ -26,15 +26,16 @@ type session struct {
 	pool   *Pool
 	link   link
 	id     string
-	start  proxy.Start
-	log    zerolog.Logger
+	start  []byte          // the first event, until the flow runs
 	ctx    context.Context //nolint:containedctx // the call is what this context is the life of
 	cancel context.CancelCauseFunc
 
 	// Of the flow's goroutine.
 	began    time.Time
-	action   string
-	req      apps.Request
+	action   string // "none" until it is known
+	callID   string // of the SIP dialog
+	caller   string // "" when it is private
+	called   string
 	answered bool // for sure
 	unsure   bool // an answer was asked for and its result is not known
 	verbs    int  // how many were called
@@ -70,8 +71,6 @@ func (s *session) Run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() { s.cancel(translate(context.Cause(ctx))) })
 	defer stop()
 	defer s.cancel(context.Canceled)
-	s.log = s.pool.opts.Log.With().Str("session", s.id).Str("node", s.link.Node()).Logger()
-	s.action = "none"
 	err, panicked := s.run()
 	s.end(ctx, err, panicked)
 }
@@ -92,51 +91,60 @@ func (s *session) run() (err error, panicked bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.pool.metrics.panics.Inc()
-			s.log.Error().Interface("panic", r).Bytes("stack", debug.Stack()).Msg("the flow has a defect")
+			s.line(zerolog.ErrorLevel).Interface("panic", r).Bytes("stack", debug.Stack()).Msg("the flow has a defect")
 			err, panicked = fmt.Errorf("the flow panicked: %v", r), true
 		}
 	}()
-	action, err := s.prepare()
+	flow, req, err := s.prepare()
 	if err != nil {
 		return err, false
 	}
-	return action.Flow(s.ctx, apps.Env{Log: s.note}, s, s.req), false
+	return flow(s.ctx, apps.Env{Log: s.note}, s, *req), false
 }
 
-// prepare reads the first event and finds the action.
-func (s *session) prepare() (apps.Action, error) {
-	ev, err := ari.DecodeEvent(s.start.Event)
+// prepare reads the first event and finds the flow.
+func (s *session) prepare() (apps.Flow, *apps.Request, error) {
+	s.action = "none"
+	ev, err := ari.DecodeEvent(s.start)
 	if err != nil {
-		return apps.Action{}, fmt.Errorf("reading the first event: %w", err)
+		return nil, nil, fmt.Errorf("reading the first event: %w", err)
 	}
-	s.start = proxy.Start{} // it is as large as all the rest of an idle session
+	s.start = nil // it is as large as all the rest of an idle session
 	in, ok := ev.(*ari.StasisStart)
 	if !ok {
-		return apps.Action{}, fmt.Errorf("the first event is %s, expected StasisStart", ev.Base().Type)
+		return nil, nil, fmt.Errorf("the first event is %s, expected StasisStart", ev.Base().Type)
 	}
 	s.answered = in.Channel.State == "Up"
-	ch := Channel{
-		ID: in.Channel.ID, CallID: in.Channel.ProtocolID,
+	s.callID = in.Channel.ProtocolID
+	req, warnings, err := s.pool.opts.Parse(in.Args, Channel{
+		ID: in.Channel.ID, CallID: s.callID,
 		CallerName: in.Channel.Caller.Name, CallerNumber: in.Channel.Caller.Number,
 		Called: in.Channel.Dialplan.Exten,
+	})
+	s.called = req.Called
+	if !req.Caller.Private {
+		s.caller = req.Caller.Number
 	}
-	s.log = s.log.With().Str("call", ch.CallID).Logger()
-	req, warnings, err := s.pool.opts.Parse(in.Args, ch)
-	s.req = req
 	for _, w := range warnings {
 		s.pool.metrics.warnings.Inc()
-		s.log.Warn().Str("warning", w).Msg("the request was put right")
+		s.line(zerolog.WarnLevel).Str("warning", w).Msg("the request was put right")
 	}
 	if err != nil {
-		return apps.Action{}, fmt.Errorf("reading the request: %w", err)
+		return nil, nil, fmt.Errorf("reading the request: %w", err)
 	}
 	action, ok := s.pool.opts.Lookup(req.Action)
 	if !ok {
-		return apps.Action{}, apps.Refuse(404, apps.FaultCaller, "there is no action %q", req.Action)
+		return nil, nil, apps.Refuse(404, apps.FaultCaller, "there is no action %q", req.Action)
 	}
 	s.action = action.Name
-	s.log = s.log.With().Str("action", action.Name).Logger()
-	return action, nil
+	return action.Flow, &req, nil
+}
+
+// line begins a log line with what is known of the call. A logger for each
+// call would be a tenth of its memory.
+func (s *session) line(level zerolog.Level) *zerolog.Event {
+	return s.pool.opts.Log.WithLevel(level).
+		Str("call", s.callID).Str("session", s.id).Str("node", s.link.Node()).Str("action", s.action)
 }
 
 // end ends the call as the flow's error says. Of a call that has moved
@@ -160,7 +168,7 @@ func (s *session) end(ctx context.Context, err error, panicked bool) {
 		err = r.Err(1)
 	}
 	if err != nil && !errors.Is(err, proxy.ErrMoved) {
-		s.log.Error().Err(err).Msg("the end of the call could not be told to its gateway")
+		s.line(zerolog.ErrorLevel).Err(err).Msg("the end of the call could not be told to its gateway")
 	}
 }
 
@@ -212,7 +220,7 @@ func (s *session) report(res result, v apps.Verdict, err error, took time.Durati
 	if res == resultFailed || res == resultRefused || res == resultPanic {
 		level = zerolog.WarnLevel
 	}
-	e := s.log.WithLevel(level).Str("result", string(res)).Dur("took", took)
+	e := s.line(level).Str("result", string(res)).Dur("took", took)
 	if err != nil {
 		e = e.Err(err).Int("status", v.Status).Str("fault", string(v.Fault))
 	}

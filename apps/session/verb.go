@@ -34,7 +34,7 @@ func runVerb[R any](ctx context.Context, s *session, name, about string, live fu
 	if err == nil {
 		r, err = live(ctx, v)
 	}
-	s.trail.add(entry{Verb: name, About: about}, r, err)
+	s.trail.add(name, about, r, err)
 	return r, err
 }
 

@@ -1,0 +1,254 @@
+package session
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"asterism/apps"
+	"asterism/ari"
+	"asterism/ari/aritest"
+	"asterism/ari/proxy"
+)
+
+// fabric is a real gateway, a real worker and a real NATS server over an
+// imitated Asterisk.
+type fabric struct {
+	t        *testing.T
+	asterisk *aritest.Server
+	nats     *proxy.Server
+	gateway  *proxy.Gateway
+	worker   *proxy.Worker
+	registry *prometheus.Registry
+
+	mu       sync.Mutex
+	messages []string // what went over NATS for calls
+}
+
+// prompts are the media of the fabric: each is 300 ms long.
+type prompts struct{}
+
+const promptLength = 300 * time.Millisecond
+
+func (prompts) Open(_ context.Context, name string, _ bool, _ string) (proxy.MediaFile, error) {
+	if name == "nowhere" {
+		return proxy.MediaFile{}, &proxy.MediaTrouble{Problem: proxy.ProblemNotFound, Message: "no such object"}
+	}
+	return proxy.MediaFile{Path: "/media/" + name, Length: promptLength, Release: func() {}}, nil
+}
+
+func (prompts) Silence(_ context.Context, d time.Duration) (proxy.MediaFile, error) {
+	return proxy.MediaFile{Path: "/media/silence", Length: d, Release: func() {}}, nil
+}
+
+func newFabric(t *testing.T, flow apps.Flow) *fabric {
+	t.Helper()
+	f := &fabric{t: t, registry: prometheus.NewRegistry()}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	f.asterisk, err = aritest.NewServer(aritest.Options{
+		App: proxy.App, Addr: "127.0.80.1:0",
+		Media: func(string) (time.Duration, bool) { return promptLength, true },
+	})
+	must(err)
+	t.Cleanup(func() { _ = f.asterisk.Close() })
+	f.nats, err = proxy.NewServer(t.Context(), proxy.ServerOptions{
+		Host: "127.0.80.1", Port: -1, Log: zerolog.Nop(),
+		Passwords: map[proxy.Role]string{proxy.RoleGateway: "g", proxy.RoleWorker: "w"},
+	})
+	must(err)
+	t.Cleanup(f.nats.Close)
+	f.gateway, err = proxy.NewGateway(proxy.GatewayOptions{
+		Node: "n1", Boot: 1, Conn: f.connect(proxy.RoleGateway, "g"), Media: prompts{}, Log: zerolog.Nop(),
+		ARI: ari.Options{BaseURL: f.asterisk.URL(), Username: f.asterisk.Options().User, Password: f.asterisk.Options().Password},
+	})
+	must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() { _ = f.gateway.Run(ctx) })
+	t.Cleanup(func() { cancel(); run.Wait() })
+	pool, err := NewPool(Options{
+		Worker: "w1", Log: zerolog.Nop(), Registry: f.registry,
+		Parse: func(args []string, _ Channel) (apps.Request, []string, error) {
+			return apps.Request{Action: "Test", Sounds: args, Loop: 1}, nil, nil
+		},
+		Lookup: func(name string) (apps.Action, bool) { return apps.Action{Name: name, Flow: flow}, true },
+	})
+	must(err)
+	t.Cleanup(pool.Close)
+	f.worker, err = proxy.NewWorker(f.connect(proxy.RoleWorker, "w"), proxy.WorkerOptions{
+		Name: "w1", Capacity: 1000, Open: pool.Open, Log: zerolog.Nop(),
+	})
+	must(err)
+	t.Cleanup(f.worker.Close)
+	f.eventually("the node is ready", func() bool { return f.gateway.Ready() == nil })
+	// A call that finds no worker is refused; the first heartbeats may still be under way.
+	f.eventually("the gateway knows the worker", func() bool {
+		c := f.call("warm-up")
+		return f.ended(c).SIPStatus != 503
+	})
+	return f
+}
+
+func (f *fabric) connect(role proxy.Role, password string) *proxy.Conn {
+	f.t.Helper()
+	c, err := proxy.Connect(proxy.ConnOptions{URL: f.nats.URL(), User: string(role), Password: password, Log: zerolog.Nop()})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(c.Close)
+	return c
+}
+
+func (f *fabric) eventually(what string, ok func() bool) {
+	f.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			f.t.Fatalf("it never happened that %s", what)
+		}
+	}
+}
+
+func (f *fabric) call(sounds ...string) *aritest.Caller {
+	return f.asterisk.Call(aritest.Invite{Args: sounds})
+}
+
+func (f *fabric) ended(c *aritest.Caller) aritest.CallState {
+	f.t.Helper()
+	select {
+	case <-c.Ended():
+	case <-time.After(20 * time.Second):
+		f.t.Fatalf("the call never ended: %+v", c.State())
+	}
+	return c.State()
+}
+
+// closed waits until nobody has anything to do with any call.
+func (f *fabric) closed() {
+	f.t.Helper()
+	f.eventually("all is closed", func() bool { return f.gateway.Calls() == 0 && f.worker.Sessions() == 0 })
+}
+
+// listen collects the messages that calls cost.
+func (f *fabric) listen() {
+	f.t.Helper()
+	for user, subject := range map[string]string{"worker": "w.>", "gateway": "g.>"} {
+		nc, err := nats.Connect(f.nats.URL(), nats.UserInfo(user, user[:1]))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(nc.Close)
+		if _, err := nc.Subscribe(subject, f.message); err != nil {
+			f.t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+// message notes a message unless it is a renewal or the answer to one.
+func (f *fabric) message(m *nats.Msg) {
+	n, used := binary.Uvarint(m.Data)
+	var h struct {
+		Kind    string `json:"k"`
+		Session string `json:"s"`
+		Codes   []int  `json:"c"`
+	}
+	var whole json.RawMessage
+	if used <= 0 || json.Unmarshal(m.Data[used:used+int(n)], &whole) != nil {
+		f.t.Errorf("message that is no frame: %q", m.Data)
+		return
+	}
+	_ = json.Unmarshal(whole, &h) // "c" of an acceptance is a command
+	if h.Kind == "renew" || (h.Kind == "" && h.Session == "" && len(h.Codes) == 0) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.messages = append(f.messages, m.Subject[:2]+" "+string(whole))
+}
+
+func TestPlaybackCallIsSixMessages(t *testing.T) {
+	f := newFabric(t, apps.Playback)
+	f.closed()
+	f.listen()
+	st := f.ended(f.call("welcome"))
+	f.closed()
+	if st.SIPStatus != 200 || len(st.Heard) != 1 || !st.Heard[0].Completed {
+		t.Errorf("the caller saw %+v", st)
+	}
+	var messages []string
+	f.eventually("six messages were seen", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		messages = f.messages
+		return len(messages) >= 6
+	})
+	if len(messages) > 6 {
+		t.Errorf("%d messages, want 6:\n%v", len(messages), messages)
+	}
+}
+
+func TestCallsOnTheFabric(t *testing.T) {
+	f := newFabric(t, apps.Playback)
+	if st := f.ended(f.call("welcome", "nowhere")); st.SIPStatus != 404 || st.Answered || len(st.Heard) != 0 {
+		t.Errorf("a missing sound: the caller saw %+v", st)
+	}
+	c := f.call("welcome", "welcome", "welcome", "welcome")
+	<-c.Answered()
+	c.Hangup()
+	f.ended(c)
+	f.closed()
+	for range 50 {
+		f.call("welcome", "welcome")
+	}
+	f.closed()
+	var done float64
+	f.eventually("all flows are counted", func() bool {
+		done = counted(t, f.registry, "asterism_flows_total")
+		return done >= 53
+	})
+}
+
+func TestKeyStopsOnTheFabric(t *testing.T) {
+	played, errs := make(chan apps.Played, 10), make(chan error, 10)
+	f := newFabric(t, func(ctx context.Context, _ apps.Env, call apps.Call, req apps.Request) error {
+		if req.Sounds[0] == "warm-up" {
+			return nil
+		}
+		p, err := call.Play(ctx, apps.PlayRule{Sounds: []string{"a", "b", "silence:5000"}, Answer: true, StopOn: "#"})
+		played <- p
+		errs <- err
+		_, err = call.Pause(ctx, time.Minute, "5")
+		errs <- err
+		return err
+	})
+	c := f.call("keys")
+	if err := c.Await(t.Context(), func(st aritest.CallState) bool { return len(st.Heard) == 2 }); err != nil {
+		t.Fatal(err)
+	}
+	c.Press("1#")
+	if p, err := <-played, <-errs; err != nil || p.Ended != apps.EndedByDigit || p.Digit != "#" || p.Sound != 1 {
+		t.Errorf("Play: %+v, %v", p, err)
+	}
+	c.Hangup()
+	if err := <-errs; !errors.Is(err, apps.ErrHangup) {
+		t.Errorf("Pause: %v", err)
+	}
+	f.ended(c)
+	f.closed()
+}
