@@ -359,6 +359,16 @@ func TestResponses(t *testing.T) {
 		})
 	}
 	c := newClient(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(bytes.Repeat([]byte("audio"), 1000)) }, func(o *ari.Options) { o.MaxResponse = 1000 })
+	endless := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := io.WriteString(w, "[[[["); err != nil {
+				return
+			}
+		}
+	}, func(o *ari.Options) { o.MaxResponse = 1 << 20 })
+	if _, err := endless.Channels().List(t.Context()); !errors.Is(err, ari.ErrBodyTooLarge) {
+		t.Errorf("an endless response: %v, expected ErrBodyTooLarge", err)
+	}
 	var audio bytes.Buffer
 	if n, err := c.Recordings().GetStoredFile(t.Context(), "1", &audio); err != nil || n != 5000 || audio.Len() != 5000 {
 		t.Errorf("a download of %d bytes, %v", n, err)

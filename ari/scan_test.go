@@ -151,6 +151,7 @@ func TestPeek(t *testing.T) {
 		{`"type":"ChannelDestroyed","cause":16,"channel":{"id":"c"}`, Header{Type: "ChannelDestroyed", ChannelID: "c", Cause: 16}},
 		{`"type":"New","channel":null,"bridge":[],"playback":1,"recording":"x","referred_by":0,"digit":7,"duration_ms":"x","cause":1.5`, Header{Type: "New"}},
 		{`"type":"New","channel":{"id":"c"},"channel":{}`, Header{Type: "New"}},
+		{`"type":"New","playback":{"id":"p","target_uri":"t","state":"s"},"playback":{}`, Header{Type: "New"}},
 	} {
 		tt.want.Application, tt.want.AsteriskID, tt.want.Timestamp = "app", "node", at
 		raw := `{"application":"app","asterisk_id":"node","timestamp":"2026-11-22T12:00:00.005+0000",` + tt.raw + `}`
@@ -177,7 +178,13 @@ func reference(raw []byte) (Header, bool) {
 	if json.Unmarshal(raw, &numbers) != nil {
 		return Header{}, false
 	}
-	num := func(k string) int { n, _ := strconv.Atoi(string(numbers[k])); return n }
+	num := func(k string) int {
+		n, err := strconv.Atoi(string(numbers[k]))
+		if err != nil {
+			return 0
+		}
+		return n
+	}
 	h := Header{
 		Type: str(m, "type"), Application: str(m, "application"), AsteriskID: str(m, "asterisk_id"),
 		ReplaceChannelID: str(sub(m, "replace_channel"), "id"), CallerID: str(sub(m, "caller"), "id"), PeerID: str(sub(m, "peer"), "id"),

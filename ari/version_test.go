@@ -26,6 +26,8 @@ func TestCheckVersion(t *testing.T) {
 		"certified/20.7-cert2":                 false,
 		"20.20.0":                              false,
 		"23.4.0":                               false,
+		"23.10.0":                              false,
+		"21.12.0":                              false,
 		"UNKNOWN__and_probably_unsupported__x": false,
 		"":                                     false,
 		"-22.10":                               false,
