@@ -20,8 +20,15 @@ func (in Invite) Args() []string {
 		args = append(args, p.Name+"="+encode(p.Value))
 	}
 	for _, fact := range []struct{ name, value string }{
-		{"uri", in.URI}, {"from", in.From}, {"to", in.To}, {"pai", in.PAI}, {"privacy", in.Privacy},
-		{"diversion", in.Diversion}, {"history", in.History}, {"src", in.Source}, {"signature2", in.Signature2},
+		{"uri", in.URI},
+		{"from", in.From},
+		{"to", in.To},
+		{"pai", in.PAI},
+		{"privacy", in.Privacy},
+		{"diversion", in.Diversion},
+		{"history", in.History},
+		{"src", in.Source},
+		{"signature2", in.Signature2},
 	} {
 		if fact.value != "" {
 			args = append(args, fact.name+"="+encode(fact.value))

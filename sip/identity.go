@@ -142,16 +142,16 @@ func cutEntry(value string) (one, rest string) {
 func parseNameAddr(value string) nameAddr {
 	value = strings.TrimSpace(value)
 	name, rest := cutName(value)
-	open := strings.IndexByte(rest, '<')
-	if open < 0 {
+	before, inside, ok := strings.Cut(rest, "<")
+	if !ok {
 		// An addr-spec without brackets: what follows a semicolon belongs to
 		// the header (RFC 3261 section 20).
 		uri, params, _ := strings.Cut(rest, ";")
 		return nameAddr{uri: strings.TrimSpace(uri), params: params}
 	}
-	uri, params, _ := strings.Cut(rest[open+1:], ">")
+	uri, params, _ := strings.Cut(inside, ">")
 	if name == "" {
-		name = strings.TrimSpace(rest[:open])
+		name = strings.TrimSpace(before)
 	}
 	return nameAddr{name: limit(name), uri: strings.TrimSpace(uri), params: params}
 }

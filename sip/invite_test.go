@@ -122,8 +122,12 @@ func TestWarningsAreFew(t *testing.T) {
 func BenchmarkRequest(b *testing.B) {
 	args := sip.Invite{
 		Params: []sip.Param{
-			{Name: "Action", Value: "Playback"}, {Name: "Sound", Value: "media:greetings/welcome&digits:42"},
-			{Name: "Loop", Value: "3"}, {Name: "Pause", Value: "1.5"}, {Name: "Language", Value: "it-IT"}, {Name: "Digits-Stop", Value: "any"},
+			{Name: "Action", Value: "Playback"},
+			{Name: "Sound", Value: "media:greetings/welcome&digits:42"},
+			{Name: "Loop", Value: "3"},
+			{Name: "Pause", Value: "1.5"},
+			{Name: "Language", Value: "it-IT"},
+			{Name: "Digits-Stop", Value: "any"},
 			{Name: "Controls", Value: "pause=5,restart=0,forward=6,back=4,skip=3000"},
 		},
 		URI: "sip:1000@127.0.0.2:5060", From: `"Bob" <sip:201@example.com>;tag=1928301774`, To: "<sip:1000@127.0.0.2:5060>",

@@ -65,6 +65,9 @@ func NewCaller(ctx context.Context) *Caller {
 	}
 }
 
+// cause is why the call has ended.
+func (c *Caller) cause() error { return context.Cause(c.ctx) }
+
 // Call returns the caller's call.
 func (c *Caller) Call() apps.Call { return c }
 
@@ -165,7 +168,7 @@ func (c *Caller) Pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
 		case <-c.ctx.Done(): // ctx need not be made from the call's
-			return "", context.Cause(c.ctx)
+			return "", c.cause()
 		case <-timer.C:
 			return "", nil
 		case <-c.pressed:
@@ -198,7 +201,7 @@ func (c *Caller) enter(ctx context.Context, verb string) (leave func(), err erro
 				verb, maxVerbsAfterEnd)
 			runtime.Goexit() // it would never return
 		}
-		return nil, context.Cause(c.ctx)
+		return nil, c.cause()
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}

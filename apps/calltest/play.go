@@ -106,7 +106,7 @@ func (p *playing) runSound(ctx context.Context) (apps.Played, error) {
 		case <-p.caller.ctx.Done(): // ctx need not be made from the call's
 			timer.Stop()
 			p.account()
-			return p.ended(apps.EndedByHangup), context.Cause(p.caller.ctx)
+			return p.ended(apps.EndedByHangup), p.caller.cause()
 		case <-done:
 		case <-p.caller.pressed:
 			timer.Stop()

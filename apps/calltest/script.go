@@ -128,7 +128,7 @@ func Listen(t *testing.T, flow apps.Flow, req apps.Request, steps ...Step) Resul
 		for _, step := range steps {
 			step.set(caller)
 		}
-		result = runFlow(caller, flow, req)
+		result = runFlow(caller.Context(), caller, flow, req)
 		result.Transcript = caller.log.lines()
 		for _, problem := range caller.Problems() {
 			t.Error(problem)
@@ -154,9 +154,9 @@ func run(ctx context.Context, flow apps.Flow, req apps.Request, script Script) (
 
 	var result Result
 	done := make(chan struct{})
-	go func() {
+	go func() { //nolint:contextcheck // a flow gets the context of its call, which is made from ctx
 		defer close(done)
-		result = runFlow(caller, flow, req)
+		result = runFlow(caller.Context(), caller, flow, req)
 	}()
 	for _, step := range steps[first:] {
 		time.Sleep(step.long)
@@ -201,11 +201,11 @@ func timeline(script Script) (steps []Step, want []string) {
 	return steps, want
 }
 
-func runFlow(caller *Caller, flow apps.Flow, req apps.Request) (result Result) {
+func runFlow(ctx context.Context, caller *Caller, flow apps.Flow, req apps.Request) (result Result) {
 	env := apps.Env{Log: func(message string, fields ...any) {
 		result.Notes = append(result.Notes, note(message, fields))
 	}}
-	result.Err = flow(caller.Context(), env, caller, req)
+	result.Err = flow(ctx, env, caller, req)
 	caller.mu.Lock()
 	defer caller.mu.Unlock()
 	caller.log.add(ending(result.Err))
