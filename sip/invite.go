@@ -19,7 +19,9 @@ import (
 // without [Prefix], one in lower case a fact of the SIP message: uri, from,
 // to, pai, privacy, diversion, history, src and signature2. names and values
 // are URI-encoded, since Asterisk splits arguments at commas. An empty value
-// is as good as none. The last argument proves that none was cut off.
+// is as good as none. The names are "*" when Asterisk could not read them. A
+// header that is there twice is listed twice, and may be passed twice. The
+// last argument proves that none was cut off.
 const Layout = "1"
 
 // Sentinel is the last argument.
@@ -134,6 +136,9 @@ func (in *Invite) addNames(encoded string) error {
 	if err != nil {
 		return refuse(400, CauseCut, "the names of the %s* headers are too long together and were cut", Prefix)
 	}
+	if list == "*" {
+		return refuse(400, CauseTooLong, "the %s* headers, or one of them, are longer than Asterisk can read: a value may have %d bytes", Prefix, MaxValue)
+	}
 	if strings.Count(list, ",") >= maxNames {
 		return refuse(400, CauseTooLong, "there are more than %d %s* headers", maxNames, Prefix)
 	}
@@ -192,7 +197,12 @@ func (in *Invite) addParam(name, encoded string) error {
 		name = h.Name
 	}
 	for _, p := range in.Params {
-		if strings.EqualFold(p.Name, name) {
+		switch {
+		case !strings.EqualFold(p.Name, name):
+		case name == "Signature": // for its verifier
+			in.Signature2 = cleanFact(encoded)
+			return nil
+		default:
 			return doubled(name)
 		}
 	}

@@ -51,6 +51,7 @@ func TestParseArgsRefuses(t *testing.T) {
 		{"a cut list of names", []string{"1", "X-Asterisk-Action%2", "end"}, 400, sip.CauseCut},
 		{"a name twice", []string{"1", "X-Asterisk-Sound%2Cx-asterisk-sound", "Sound=a", "end"}, 400, sip.CauseDoubled},
 		{"an argument twice", []string{"1", "", "Sound=a", "sound=a", "end"}, 400, sip.CauseDoubled},
+		{"names that Asterisk could not read", []string{"1", "%2A", "uri=a", "end"}, 400, sip.CauseTooLong},
 		{"too many names", []string{"1", strings.Repeat("a%2C", 70), "end"}, 400, sip.CauseTooLong},
 		{"a long value", []string{"1", "", "Sound=" + strings.Repeat("a", sip.MaxValue+1), "end"}, 400, sip.CauseTooLong},
 		{"a value cut by Asterisk", []string{"1", "", "Sound=" + strings.Repeat("%20", 1365), "end"}, 400, sip.CauseTooLong},

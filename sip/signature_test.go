@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,17 @@ func TestGate(t *testing.T) {
 				t.Errorf("the caller is told %q", v.Reason)
 			}
 		})
+	}
+}
+
+// Both signatures are passed as the first one is.
+func TestSignaturePassedTwice(t *testing.T) {
+	k := key(t, "k", newSecret)
+	args := signed(sign(t, k, params), playback...).Args()
+	i := slices.IndexFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "Signature=") })
+	args = slices.Insert(args, i, args[i])
+	if err := sip.NewGate(k).Admit(args, callID, signedAt); sip.CauseOf(err) != sip.CauseTwoSigned {
+		t.Errorf("a signature that is passed twice: %v", err)
 	}
 }
 
