@@ -67,7 +67,11 @@ func (b builder) build(ctx context.Context) (stamp, error) {
 	default:
 		missing := slices.DeleteFunc(packageNames(), func(n string) bool { return have[n] != "" })
 		if len(missing) > 0 {
-			err = b.install(ctx, missing)
+			if err = b.install(ctx, missing); err != nil && ctx.Err() == nil {
+				// For instance because the root's package lists have expired.
+				b.say("that failed (%v), so the root is built anew", err)
+				err = b.bootstrap(ctx)
+			}
 		}
 	}
 	if err != nil {
@@ -129,6 +133,10 @@ func (b builder) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What a running program has of an older root stays with it.
+	if err := os.RemoveAll(b.root); err != nil {
+		return fmt.Errorf("remove the older root: %w", err)
+	}
 	if err := os.Rename(partial, b.root); err != nil {
 		return fmt.Errorf("put the root in its place: %w", err)
 	}
@@ -177,7 +185,8 @@ func (b builder) tool(ctx context.Context, name string, args ...string) error {
 	}
 	defer f.Close()
 	tail := &output{max: 64 << 10}
-	if err := b.host.run(ctx, io.MultiWriter(f, tail), name, args...); err != nil {
+	phases := &phases{say: b.say, seen: map[string]bool{}}
+	if err := b.host.run(ctx, io.MultiWriter(f, tail, phases), name, args...); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return fmt.Errorf("%s: %w", name, cause)
 		}
@@ -185,6 +194,32 @@ func (b builder) tool(ctx context.Context, name string, args ...string) error {
 			ErrNoRepository, name, lastError(tail.String()), log)
 	}
 	return nil
+}
+
+// phases reads debootstrap's output and says the first line of each kind of
+// work ("I: Retrieving …", "I: Configuring …"), so that minutes do not pass in
+// silence.
+type phases struct {
+	say  func(format string, args ...any)
+	seen map[string]bool
+	rest string
+}
+
+func (p *phases) Write(b []byte) (int, error) {
+	p.rest += string(b)
+	for {
+		line, rest, whole := strings.Cut(p.rest, "\n")
+		if !whole {
+			return len(b), nil
+		}
+		p.rest = rest
+		text, ok := strings.CutPrefix(line, "I: ")
+		verb, _, _ := strings.Cut(text, " ")
+		if ok && !p.seen[verb] {
+			p.seen[verb] = true
+			p.say("%s", text)
+		}
+	}
 }
 
 // lastError picks the line of apt's or debootstrap's output that says most.

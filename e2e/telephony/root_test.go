@@ -95,10 +95,13 @@ func TestPrepareFromNothing(t *testing.T) {
 	dir := t.TempDir()
 	var progress strings.Builder
 	h := &fakeHost{freeMB: 9000, programs: []string{"apt-get"}}
-	h.tool = func(_ io.Writer, name string, args []string) error {
+	h.tool = func(out io.Writer, name string, args []string) error {
 		if name == "debootstrap" {
 			if _, err := os.Stat(filepath.Join(dir, ".runtime/root")); err == nil {
 				t.Error("the root is visible before it is complete")
+			}
+			for _, line := range []string{"I: Retrieving In", "Release\nI: Retrieving libc6\nW: no\n", "I: Configuring libc6\n"} {
+				io.WriteString(out, line)
 			}
 			layRoot(t, args[slices.Index(args, suite)+1], complete())
 		}
@@ -115,8 +118,10 @@ func TestPrepareFromNothing(t *testing.T) {
 		!strings.HasPrefix(h.calls[2], "debootstrap --variant=minbase --include="+strings.Join(packageNames(), ",")) {
 		t.Errorf("ran %q", h.calls)
 	}
-	if strings.Count(progress.String(), "\n") < 2 {
-		t.Errorf("progress was %q", progress.String())
+	for line, times := range map[string]int{"telephony: installing debootstrap\n": 1, "telephony: Retrieving InRelease\n": 1, "Retrieving": 1, "telephony: Configuring libc6\n": 1} {
+		if got := strings.Count(progress.String(), line); got != times {
+			t.Errorf("progress says %q %d times, want %d:\n%s", line, got, times, progress.String())
+		}
 	}
 	h.calls = nil
 	if _, err := Prepare(t.Context(), Config{Dir: dir, Progress: io.Discard, host: h}); err != nil || len(h.calls) != 0 {
@@ -150,6 +155,24 @@ func TestPrepareAdoptsAndCompletes(t *testing.T) {
 	h.calls = nil
 	if _, err := Prepare(t.Context(), Config{Dir: dir, Progress: io.Discard, host: h}); err != nil || len(h.calls) != 0 {
 		t.Errorf("adopting: %v, ran %q", err, h.calls)
+	}
+}
+
+func TestPrepareBuildsAnewWhatCannotBeCompleted(t *testing.T) {
+	dir := t.TempDir()
+	layRoot(t, filepath.Join(dir, ".runtime/root"), map[string]string{"asterisk": "1:20.0-1"})
+	h := &fakeHost{freeMB: 9000, programs: []string{"debootstrap"}}
+	h.tool = func(out io.Writer, name string, args []string) error {
+		if name == "unshare" {
+			io.WriteString(out, "E: Release file is expired\n")
+			return errors.New("exit status 100")
+		}
+		layRoot(t, args[slices.Index(args, suite)+1], complete())
+		return nil
+	}
+	root, err := Prepare(t.Context(), Config{Dir: dir, Progress: io.Discard, host: h})
+	if err != nil || root.Versions()["asterisk"] != "1:22.10.1-1" {
+		t.Errorf("got %v, %v", root, err)
 	}
 }
 
@@ -197,8 +220,12 @@ func TestSystemTooOld(t *testing.T) {
 func TestBindRefusals(t *testing.T) {
 	dir := t.TempDir()
 	for _, b := range []Bind{
-		{Source: dir, Target: "/usr/share/x"}, {Source: dir, Target: "/etc"}, {Source: dir, Target: "/"},
-		{Source: "relative", Target: "/x"}, {Source: dir, Target: "x"}, {Source: dir + "/absent", Target: "/x"},
+		{Source: dir, Target: "/usr/share/x"},
+		{Source: dir, Target: "/etc"},
+		{Source: dir, Target: "/"},
+		{Source: "relative", Target: "/x"},
+		{Source: dir, Target: "x"},
+		{Source: dir + "/absent", Target: "/x"},
 	} {
 		if err := bindable(b); err == nil {
 			t.Errorf("%+v was accepted", b)
