@@ -238,7 +238,7 @@ func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, err
 	}
 	var r proxy.Result
 	for _, step := range c.Steps {
-		s := l.do(step)
+		s := l.do(context.WithoutCancel(ctx), step)
 		r.Steps = append(r.Steps, s)
 		if s.Code >= 400 {
 			break
@@ -248,25 +248,25 @@ func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, err
 	return r, nil
 }
 
-func (l *memoryLink) do(step proxy.Step) proxy.StepResult {
+func (l *memoryLink) do(ctx context.Context, step proxy.Step) proxy.StepResult {
 	switch step.Name {
 	case proxy.StepResolve, proxy.StepPlay:
 		var args proxy.MediaArgs
 		if err := json.Unmarshal(step.Body, &args); err != nil {
 			l.node.t.Errorf("step %s: %v", step.Name, err)
 		}
-		return l.play(args, step.Name == proxy.StepPlay)
+		return l.play(ctx, args, step.Name == proxy.StepPlay)
 	case proxy.StepRefuse:
 		var args proxy.RefuseArgs
 		if err := json.Unmarshal(step.Body, &args); err != nil {
 			l.node.t.Errorf("step %s: %v", step.Name, err)
 		}
-		return l.ari("POST", fmt.Sprintf("/channels/%s/continue?context=refuse&extension=%d&priority=1", l.id, args.Status), nil)
+		return l.ari(ctx, "POST", fmt.Sprintf("/channels/%s/continue?context=refuse&extension=%d&priority=1", l.id, args.Status), nil)
 	}
-	return l.ari(step.Method, step.Path, step.Body)
+	return l.ari(ctx, step.Method, step.Path, step.Body)
 }
 
-func (l *memoryLink) play(args proxy.MediaArgs, play bool) proxy.StepResult {
+func (l *memoryLink) play(ctx context.Context, args proxy.MediaArgs, play bool) proxy.StepResult {
 	var answer proxy.MediaAnswer
 	request := map[string]any{"skipms": args.SkipMs}
 	var uris []string
@@ -297,16 +297,16 @@ func (l *memoryLink) play(args proxy.MediaArgs, play bool) proxy.StepResult {
 	}
 	request["media"] = uris
 	raw, _ := json.Marshal(request)
-	r := l.ari("POST", "/channels/"+l.id+"/play/"+args.ID, raw)
+	r := l.ari(ctx, "POST", "/channels/"+l.id+"/play/"+args.ID, raw)
 	if r.OK() {
 		r.Body = body
 	}
 	return r
 }
 
-func (l *memoryLink) ari(method, path string, body []byte) proxy.StepResult {
+func (l *memoryLink) ari(ctx context.Context, method, path string, body []byte) proxy.StepResult {
 	srv := l.node.srv
-	req, err := http.NewRequestWithContext(context.Background(), method, srv.URL()+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, srv.URL()+path, bytes.NewReader(body))
 	if err != nil {
 		l.node.t.Errorf("%s %s: %v", method, path, err)
 		return proxy.StepResult{Code: 500}

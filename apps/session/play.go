@@ -133,8 +133,8 @@ func lengths(ms []int64, n int) []time.Duration {
 // abandon ends a Play whose first command has no result: it may have been
 // carried out all the same.
 func (p *playing) abandon(ctx context.Context, err error, plays bool) (apps.Played, error) {
-	if plays && p.s.ctx.Err() == nil && ctx.Err() != nil {
-		p.halt()
+	if plays && p.s.over() == nil && ctx.Err() != nil {
+		p.halt(ctx)
 	}
 	played := apps.Played{Ended: apps.EndedFailed}
 	if p.s.ended(ctx) != nil {

@@ -158,8 +158,8 @@ func (p *playing) interrupted(ctx context.Context) (apps.Played, error) {
 		}
 		over = sig.kind == sigGone || sig.kind == sigDone || sig.kind == sigFailed
 	}
-	if !over && p.s.ctx.Err() == nil {
-		over = p.halt()
+	if !over && p.s.over() == nil {
+		over = p.halt(ctx)
 	}
 	if !over {
 		p.reckon()
@@ -177,8 +177,8 @@ func (p *playing) abandoned(ctx context.Context, err error) (apps.Played, error)
 
 // halt stops the playback though the verb's own context has ended, and
 // reports whether it has.
-func (p *playing) halt() bool {
-	ctx, cancel := context.WithTimeout(p.s.ctx, haltWithin)
+func (p *playing) halt(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWithin)
 	defer cancel()
 	err := p.stop(ctx)
 	if err != nil {

@@ -17,7 +17,7 @@ type Channel struct {
 	CallID       string // the Call-ID of the SIP dialog
 	CallerName   string
 	CallerNumber string
-	Called       string // the extension that was dialled
+	Called       string // the extension that was dialled; "" when the dialplan has gone on to "s"
 }
 
 // Options configure a [Pool].

@@ -71,7 +71,7 @@ func (s *session) Run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() { s.cancel(translate(context.Cause(ctx))) })
 	defer stop()
 	defer s.cancel(context.Canceled)
-	err, panicked := s.run()
+	panicked, err := s.run()
 	s.end(ctx, err, panicked)
 }
 
@@ -87,19 +87,19 @@ func translate(err error) error {
 }
 
 // run finds out what the call is for and runs the flow.
-func (s *session) run() (err error, panicked bool) {
+func (s *session) run() (panicked bool, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.pool.metrics.panics.Inc()
 			s.line(zerolog.ErrorLevel).Interface("panic", r).Bytes("stack", debug.Stack()).Msg("the flow has a defect")
-			err, panicked = fmt.Errorf("the flow panicked: %v", r), true
+			panicked, err = true, fmt.Errorf("the flow panicked: %v", r)
 		}
 	}()
 	flow, req, err := s.prepare()
 	if err != nil {
-		return err, false
+		return false, err
 	}
-	return flow(s.ctx, apps.Env{Log: s.note}, s, *req), false
+	return false, flow(s.ctx, apps.Env{Log: s.note}, s, *req)
 }
 
 // prepare reads the first event and finds the flow.
@@ -116,11 +116,7 @@ func (s *session) prepare() (apps.Flow, *apps.Request, error) {
 	}
 	s.answered = in.Channel.State == "Up"
 	s.callID = in.Channel.ProtocolID
-	req, warnings, err := s.pool.opts.Parse(in.Args, Channel{
-		ID: in.Channel.ID, CallID: s.callID,
-		CallerName: in.Channel.Caller.Name, CallerNumber: in.Channel.Caller.Number,
-		Called: in.Channel.Dialplan.Exten,
-	})
+	req, warnings, err := s.pool.opts.Parse(in.Args, channelOf(in))
 	s.called = req.Called
 	if !req.Caller.Private {
 		s.caller = req.Caller.Number
@@ -140,11 +136,23 @@ func (s *session) prepare() (apps.Flow, *apps.Request, error) {
 	return action.Flow, &req, nil
 }
 
+// channelOf returns what the first event tells of the channel.
+func channelOf(in *ari.StasisStart) Channel {
+	ch := Channel{
+		ID: in.Channel.ID, CallID: in.Channel.ProtocolID,
+		CallerName: in.Channel.Caller.Name, CallerNumber: in.Channel.Caller.Number,
+	}
+	if exten := in.Channel.Dialplan.Exten; exten != "s" {
+		ch.Called = exten
+	}
+	return ch
+}
+
 // line begins a log line with what is known of the call. A logger for each
 // call would be a tenth of its memory.
 func (s *session) line(level zerolog.Level) *zerolog.Event {
-	return s.pool.opts.Log.WithLevel(level).
-		Str("call", s.callID).Str("session", s.id).Str("node", s.link.Node()).Str("action", s.action)
+	e := s.pool.opts.Log.WithLevel(level) //nolint:zerologlint // the caller sends it
+	return e.Str("call", s.callID).Str("session", s.id).Str("node", s.link.Node()).Str("action", s.action)
 }
 
 // end ends the call as the flow's error says. Of a call that has moved
@@ -167,7 +175,8 @@ func (s *session) end(ctx context.Context, err error, panicked bool) {
 	if err == nil && len(r.Steps) == 1 && r.Steps[0].Code != 404 {
 		err = r.Err(1)
 	}
-	if err != nil && !errors.Is(err, proxy.ErrMoved) {
+	// A worker that closes does not wait for the answer to what it has sent.
+	if err != nil && !errors.Is(err, proxy.ErrMoved) && !errors.Is(err, proxy.ErrClosed) {
 		s.line(zerolog.ErrorLevel).Err(err).Msg("the end of the call could not be told to its gateway")
 	}
 }

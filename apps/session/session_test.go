@@ -26,7 +26,7 @@ func inBubble(t *testing.T, flow apps.Flow, during func(n *node, c *aritest.Call
 		n := newNode(t, flow)
 		n.media["welcome"] = medium{length: 3 * time.Second}
 		n.media["own"] = medium{length: 3 * time.Second, unknown: true}
-		c := n.call(aritest.Invite{Args: []string{"welcome"}})
+		c := n.call(aritest.Invite{Args: []string{"welcome"}, Exten: "1000"})
 		if during != nil {
 			during(n, c)
 		}
@@ -278,8 +278,7 @@ func TestPanicDisturbsNobody(t *testing.T) {
 			if req.Sounds[0] == "welcome" {
 				return nil
 			}
-			var nobody *apps.Refusal
-			return fmt.Errorf("%s", nobody.Reason)
+			return errors.New(req.Sounds[len(req.Sounds)])
 		})
 		n.media["welcome"] = medium{length: 3 * time.Second}
 		n.media["bad"] = medium{length: time.Second}

@@ -40,14 +40,17 @@ func runVerb[R any](ctx context.Context, s *session, name, about string, live fu
 
 // ended returns why a verb must not begin.
 func (s *session) ended(ctx context.Context) error {
-	if s.ctx.Err() != nil {
-		return context.Cause(s.ctx)
+	if err := s.over(); err != nil {
+		return err
 	}
 	if ctx.Err() != nil {
 		return translate(context.Cause(ctx))
 	}
 	return nil
 }
+
+// over returns why the call is over for this worker, nil when it is not.
+func (s *session) over() error { return context.Cause(s.ctx) }
 
 // do sends the next command of the verb. Of the steps that were answered all
 // results come back; the error is about the command as a whole.
