@@ -341,7 +341,8 @@ type BridgeRecordOptions struct {
 	// What to do if there is a recording of this name; fail answers 409. One of fail, overwrite, append.
 	// Default fail.
 	IfExists string
-	// Play a beep first. Default false.
+	// Play a beep first. A stop of a channel's recording during the beep is answered with success but
+	// lost, and then only the channel's end ends it. Default false.
 	Beep bool
 	// The digit that ends the recording. One of none, any, *, #. Default none.
 	TerminateOn string

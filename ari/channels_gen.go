@@ -474,7 +474,7 @@ type ChannelPlayOptions struct {
 }
 
 // Play starts playing media, one after the other without a gap, and returns at once. PlaybackFinished tells the
-// end, though some failures tell none.
+// end, but media of an unknown scheme is accepted and has none: keep a deadline.
 //
 //   - media: What to play, such as sound:hello-world, digits:12, tone:busy;tonezone=it.
 //
@@ -533,7 +533,8 @@ type ChannelRecordOptions struct {
 	// What to do if there is a recording of this name; fail answers 409. One of fail, overwrite, append.
 	// Default fail.
 	IfExists string
-	// Play a beep first. Default false.
+	// Play a beep first. A stop of a channel's recording during the beep is answered with success but
+	// lost, and then only the channel's end ends it. Default false.
 	Beep bool
 	// The digit that ends the recording. One of none, any, *, #. Default none.
 	TerminateOn string

@@ -38,6 +38,7 @@ type ListenOptions struct {
 	// is the reason given to OnDisconnect.
 	OnConnect func(ctx context.Context, first bool) error
 	// OnEvent is called for each event with the message's bytes, which it may keep. It should be quick, see QueueEvents.
+	// After an ApplicationReplaced the connection stays open, but has no further events: another listener has them.
 	OnEvent func(raw []byte)
 	// OnDisconnect is called with the reason for each end of a connection and for each failed attempt. An *Error in it is
 	// Asterisk's answer, so that IsUnauthorized(err) means a wrong user or password. Listen goes on trying.

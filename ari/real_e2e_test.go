@@ -467,3 +467,55 @@ func TestRealReplaced(t *testing.T) {
 		t.Errorf("coming and going of a listener left a mark in the log, %v:\n%s", err, log)
 	}
 }
+
+// TestRealPause stops Asterisk for a moment: the pings, which Asterisk answers while it is well, notice, and the
+// listener comes back and says so.
+func TestRealPause(t *testing.T) {
+	r := startReal(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	happened := make(chan string, 1000)
+	done := make(chan error, 1)
+	go func() {
+		done <- r.Listen(ctx, ari.ListenOptions{
+			App: "pinged", OnEvent: func([]byte) {},
+			PingInterval: 50 * time.Millisecond, PingTimeout: 500 * time.Millisecond, DialTimeout: 500 * time.Millisecond,
+			OnConnect: func(_ context.Context, first bool) error {
+				happened <- map[bool]string{true: "first", false: "again"}[first]
+				return nil
+			},
+			OnDisconnect: func(err error) {
+				if errors.Is(err, ari.ErrNoPong) {
+					happened <- "no pong"
+				}
+			},
+		})
+	}()
+	step := func(want string, within time.Duration) {
+		t.Helper()
+		select {
+		case got := <-happened:
+			if got != want {
+				t.Fatalf("happened %q, expected %q", got, want)
+			}
+		case <-time.After(within):
+			t.Fatalf("not within %v: %q", within, want)
+		}
+	}
+	step("first", 10*time.Second)
+	select {
+	case got := <-happened:
+		t.Fatalf("happened %q while all was well", got)
+	case <-time.After(1500 * time.Millisecond): // thirty pings
+	}
+	if err := r.node.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	step("no pong", 10*time.Second)
+	if err := r.node.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	step("again", 20*time.Second)
+	cancel()
+	<-done
+}
