@@ -119,6 +119,12 @@ func (p Params) EntityID() string {
 // SIPBind is Address with SIPPort, as a transport binds to it.
 func (p Params) SIPBind() string { return net.JoinHostPort(p.Address, strconv.Itoa(p.SIPPort)) }
 
+// IPv6 says whether Address is one of IPv6.
+func (p Params) IPv6() bool {
+	addr, err := netip.ParseAddr(p.Address)
+	return err == nil && addr.Is6() && !addr.Is4In6()
+}
+
 // Names lists the files that Render makes, sorted.
 func Names() []string {
 	entries, err := templates.ReadDir(".")

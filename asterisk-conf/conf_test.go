@@ -59,7 +59,8 @@ func TestRender(t *testing.T) {
 func TestRenderIPv6(t *testing.T) {
 	p := valid()
 	p.Address, p.Edge = "2001:db8::7", []string{"2001:db8::/64"}
-	if text := render(t, p)["pjsip.conf"]; !strings.Contains(text, "bind = [2001:db8::7]:5060\n") || !strings.Contains(text, "media_address = 2001:db8::7\n") {
+	if text := render(t, p)["pjsip.conf"]; !strings.Contains(text, "bind = [2001:db8::7]:5060\n") || !strings.Contains(text, "media_address = 2001:db8::7\n") ||
+		!strings.Contains(text, "rtp_ipv6 = yes\n") {
 		t.Error(text)
 	}
 }

@@ -137,6 +137,11 @@ func newAsterisk(o Options) (*Asterisk, error) {
 	if err := asteriskconf.Write(p); err != nil {
 		return nil, err
 	}
+	if o.Root.dir == "/" {
+		if err := haveModules(p.ConfigDir, p.ModuleDir); err != nil {
+			return nil, err
+		}
+	}
 	// The log of an earlier run would be taken for this one's.
 	if err := os.Remove(filepath.Join(p.LogDir, logName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove old log: %w", err)
@@ -147,6 +152,29 @@ func newAsterisk(o Options) (*Asterisk, error) {
 		a.binds = append(a.binds, Bind{Source: filepath.Join(dir, "run"), Target: runDir})
 	}
 	return a, nil
+}
+
+// haveModules says which modules an installed Asterisk lacks; that of the root
+// has them all.
+func haveModules(configDir, moduleDir string) error {
+	conf, err := os.ReadFile(filepath.Join(configDir, "modules.conf"))
+	if err != nil {
+		return fmt.Errorf("read the list of modules: %w", err)
+	}
+	var missing []string
+	for line := range strings.Lines(string(conf)) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "load = ")
+		if !ok {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(moduleDir, name)); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the installed asterisk lacks %s in %s", strings.Join(missing, ", "), moduleDir)
+	}
+	return nil
 }
 
 const logName = "messages.log"

@@ -217,6 +217,21 @@ func TestSystemTooOld(t *testing.T) {
 	}
 }
 
+func TestInstalledAsteriskLacksModules(t *testing.T) {
+	conf, modules := t.TempDir(), t.TempDir()
+	text := "[modules]\n; load = comment.so\nload = here.so\nload = gone.so\nload = lost.so\n"
+	if err := os.WriteFile(filepath.Join(conf, "modules.conf"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(modules, "here.so"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := haveModules(conf, modules)
+	if err == nil || !strings.Contains(err.Error(), "lacks gone.so, lost.so in "+modules) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestBindRefusals(t *testing.T) {
 	dir := t.TempDir()
 	for _, b := range []Bind{
