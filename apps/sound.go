@@ -12,8 +12,9 @@ import (
 // MaxSoundName is the greatest length of a sound's name in bytes.
 const MaxSoundName = 512
 
-// maxSilence is the longest "silence:", in milliseconds: an hour.
-const maxSilence = 3_600_000
+// maxSilence is the longest "silence:" in milliseconds: ten minutes, as much as
+// a node makes.
+const maxSilence = 600_000
 
 // soundKinds are the prefixes that a sound's name may have, with what may
 // follow each.
@@ -27,7 +28,7 @@ var soundKinds = map[string]struct {
 	"number":     {"a whole number, such as number:42", isNumber},
 	"characters": {"what to spell, such as characters:ab12", isText},
 	"tone":       {"a tone of the country's indications, such as tone:busy", isText},
-	"silence":    {"milliseconds from 1 to 3600000, such as silence:500", isSilence},
+	"silence":    {"milliseconds from 1 to 600000, such as silence:500", isSilence},
 }
 
 // CheckSound reports whether sound is a name that [PlayRule] takes. It does

@@ -12,7 +12,7 @@ import (
 func TestCheckSound(t *testing.T) {
 	for _, ok := range []string{
 		"welcome", "greetings/welcome", "willkommen-größe", "two words", "media:a/b.wav", "sound:hello-world",
-		"digits:0123456789*#ABCD", "number:-42", "number:0", "characters:ab 12", "tone:busy", "silence:1", "silence:3600000",
+		"digits:0123456789*#ABCD", "number:-42", "number:0", "characters:ab 12", "tone:busy", "silence:1", "silence:600000",
 		strings.Repeat("a", apps.MaxSoundName),
 	} {
 		if err := apps.CheckSound(ok); err != nil {
@@ -43,7 +43,7 @@ func TestCheckSound(t *testing.T) {
 		{"characters: ", "what to spell"},
 		{"tone:", "a tone"},
 		{"silence:0", "milliseconds"},
-		{"silence:3600001", "milliseconds"},
+		{"silence:600001", "milliseconds"},
 		{"silence:+5", "milliseconds"},
 	}
 	for _, tt := range tests {
