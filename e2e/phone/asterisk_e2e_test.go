@@ -63,6 +63,7 @@ func TestAgainstAsterisk(t *testing.T) {
 		"playback as others": {Target: target("play"), From: `"Anna" <sip:anna@example.com>`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c, err := p.Dial(bounded(t), opts)
 			must(t, err)
 			end, err := c.Wait(bounded(t))
@@ -78,6 +79,7 @@ func TestAgainstAsterisk(t *testing.T) {
 	}
 
 	t.Run("early media", func(t *testing.T) {
+		t.Parallel()
 		c, err := p.Dial(bounded(t), DialOptions{Target: target("early")})
 		var refused *RefusedError
 		if !errors.As(err, &refused) || refused.Status != 486 {
@@ -91,6 +93,7 @@ func TestAgainstAsterisk(t *testing.T) {
 	})
 
 	t.Run("echo", func(t *testing.T) {
+		t.Parallel()
 		c, err := p.Dial(bounded(t), DialOptions{Target: target("echo")})
 		must(t, err)
 		said := hear.Sample(7, 2*time.Second, sampleRate)
@@ -101,6 +104,7 @@ func TestAgainstAsterisk(t *testing.T) {
 	})
 
 	t.Run("digits", func(t *testing.T) {
+		t.Parallel()
 		c, err := p.Dial(bounded(t), DialOptions{Target: target("read")})
 		must(t, err)
 		if err := c.SendDTMF(bounded(t), "1,34#"); err != nil {
@@ -115,6 +119,7 @@ func TestAgainstAsterisk(t *testing.T) {
 	})
 
 	t.Run("cancelled", func(t *testing.T) {
+		t.Parallel()
 		c, err := p.Start(bounded(t), DialOptions{Target: target("ring")})
 		must(t, err)
 		happened(t, c, "180")

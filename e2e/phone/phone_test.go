@@ -104,6 +104,13 @@ func happened(t *testing.T, c *Call, what string) time.Duration {
 	return 0
 }
 
+// ended waits until a call is over.
+func ended(t *testing.T, c *Call) {
+	t.Helper()
+	_, err := c.Wait(bounded(t))
+	check(t, err)
+}
+
 // resembles compares what was heard with what was said.
 func resembles(t *testing.T, heard, said []int16) time.Duration {
 	t.Helper()
@@ -115,8 +122,10 @@ func resembles(t *testing.T, heard, said []int16) time.Duration {
 }
 
 func TestBothHearEachOther(t *testing.T) {
+	t.Parallel()
 	for _, opts := range []DialOptions{{}, {Target: ";transport=tcp"}, {Codecs: []Codec{PCMA}}} {
 		t.Run(opts.Target+string(slices.Concat(opts.Codecs, []Codec{"-"})[0]), func(t *testing.T) {
+			t.Parallel()
 			caller, called := talk(t, opts)
 			ctx := bounded(t)
 			mine, theirs := hear.Sample(1, time.Second, sampleRate), hear.Sample(2, time.Second, sampleRate)
@@ -148,6 +157,7 @@ func TestBothHearEachOther(t *testing.T) {
 }
 
 func TestHeadersAndTimeline(t *testing.T) {
+	t.Parallel()
 	caller, called := talk(t, DialOptions{
 		From: "sip:alice@example.com", CallID: "my-own-id", Headers: [][2]string{{"X-Asterisk-Action", "Playback"}},
 		Decorate: func(id string, headers [][2]string) ([][2]string, error) {
@@ -174,6 +184,7 @@ func TestHeadersAndTimeline(t *testing.T) {
 }
 
 func TestEarlyMediaIsHeardWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t)
 	caller, called := ring(t, DialOptions{})
 	sorry := hear.Sample(3, time.Second, sampleRate)
@@ -200,6 +211,7 @@ func TestEarlyMediaIsHeardWithoutAnAnswer(t *testing.T) {
 }
 
 func TestRedirect(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t)
 	caller, called := ring(t, DialOptions{})
 	must(t, called.Reject(ctx, 302, "Moved Temporarily", [2]string{"X-Note", "kept"}))
@@ -210,6 +222,7 @@ func TestRedirect(t *testing.T) {
 }
 
 func TestGivingUp(t *testing.T) {
+	t.Parallel()
 	t.Run("the context ends", func(t *testing.T) {
 		why, stop := errors.New("had enough"), make(chan struct{})
 		caller, called := ringUntil(t, stop, why, DialOptions{})
@@ -239,7 +252,7 @@ func TestGivingUp(t *testing.T) {
 		if err := caller.Answered(bounded(t)); !errors.Is(err, ErrNoAnswer) {
 			t.Errorf("got %v", err)
 		}
-		<-called.Done()
+		ended(t, called)
 	})
 	t.Run("the phone is closed", func(t *testing.T) {
 		caller, called := talk(t, DialOptions{})
@@ -255,6 +268,7 @@ func TestGivingUp(t *testing.T) {
 }
 
 func TestNobodyTakesTheCall(t *testing.T) {
+	t.Parallel()
 	uac := newPhone(t, "127.0.40.1", 0)
 	deaf, busy := newPhone(t, "127.0.40.3", 0), newPhone(t, "127.0.40.4", 1)
 	first, err := uac.Start(bounded(t), DialOptions{Target: busy.URI()})
@@ -269,6 +283,7 @@ func TestNobodyTakesTheCall(t *testing.T) {
 }
 
 func TestNothingListening(t *testing.T) {
+	t.Parallel()
 	uac := newPhone(t, "127.0.40.1", 0)
 	for _, transport := range []string{"", ";transport=tcp"} {
 		_, err := uac.Dial(bounded(t), DialOptions{Target: "sip:1@127.0.40.9:9" + transport})
@@ -284,6 +299,7 @@ func TestNothingListening(t *testing.T) {
 }
 
 func TestSilentTarget(t *testing.T) {
+	t.Parallel()
 	mute := newPhone(t, "127.0.40.5", 0)
 	must(t, mute.tcp.Close()) // A port that is open over UDP; the stack behind it takes nothing.
 	mute.mu.Lock()
@@ -317,6 +333,7 @@ func ask(t *testing.T, c *Call, method sip.RequestMethod, body []byte, headers .
 }
 
 func TestRequestsWithinTheCall(t *testing.T) {
+	t.Parallel()
 	caller, called := talk(t, DialOptions{})
 	hold, err := describe(called.phone.host, called.media.port, 1, 2, []Codec{PCMA}, 100, "sendonly")
 	must(t, err)
@@ -353,7 +370,7 @@ func TestRequestsWithinTheCall(t *testing.T) {
 	said := hear.Sample(4, time.Second, sampleRate)
 	must(t, caller.Say(bounded(t), said))
 	must(t, caller.Hangup(bounded(t)))
-	<-called.Done()
+	ended(t, called)
 	resembles(t, called.Heard(), said)
 	if res := ask(t, called, sip.UPDATE, nil); res.StatusCode != 481 {
 		t.Errorf("a request after the call was answered %d", res.StatusCode)
@@ -361,6 +378,7 @@ func TestRequestsWithinTheCall(t *testing.T) {
 }
 
 func TestHoldSendsNothing(t *testing.T) {
+	t.Parallel()
 	caller, called := talk(t, DialOptions{})
 	hold, err := describe(called.phone.host, called.media.port, 1, 2, []Codec{PCMU}, 101, "inactive")
 	must(t, err)
@@ -373,6 +391,7 @@ func TestHoldSendsNothing(t *testing.T) {
 }
 
 func TestSessionTimer(t *testing.T) {
+	t.Parallel()
 	caller, called := talk(t, DialOptions{Headers: [][2]string{{"Session-Expires", "2;refresher=uac"}}})
 	happened(t, caller, "UPDATE sent")
 	happened(t, called, "UPDATE")
@@ -384,6 +403,7 @@ func TestSessionTimer(t *testing.T) {
 }
 
 func TestAbandonAndMute(t *testing.T) {
+	t.Parallel()
 	caller, called := talk(t, DialOptions{})
 	caller.Mute(true)
 	before := caller.Sent()
@@ -433,7 +453,7 @@ func TestManyCallsOfOnePhone(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			<-c.Done()
+			ended(t, c)
 			heard[i] = c.Heard()
 		})
 	}
@@ -444,6 +464,7 @@ func TestManyCallsOfOnePhone(t *testing.T) {
 }
 
 func TestTransfer(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t)
 	uas := newPhone(t, "127.0.40.2", 1)
 	uac, err := New(Options{Addr: "127.0.40.1:0", Transfer: Transfer{Outcome: 486}})
