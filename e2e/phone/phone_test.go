@@ -453,7 +453,8 @@ func TestManyCallsOfOnePhone(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			ended(t, c)
+			_, err = c.Wait(ctx)
+			check(t, err)
 			heard[i] = c.Heard()
 		})
 	}
