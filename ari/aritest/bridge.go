@@ -81,10 +81,10 @@ func (br *bridge) add(ch *channel) {
 		return
 	}
 	if ch.bridge != nil {
-		ch.bridge.remove(ch)
+		ch.bridge.leave(ch)
 	}
 	ch.bridge = br
-	ch.app.bridges[br.id] = 1
+	ch.app.bridges[br.id]++
 	br.channels = append(br.channels, ch)
 	br.emit("ChannelEnteredBridge", ch)
 	br.retune()
@@ -98,6 +98,15 @@ func (br *bridge) add(ch *channel) {
 func (br *bridge) introduce(ch, other *channel) {
 	ch.connName, ch.connNumber = other.callerName, other.callerNumber
 	br.s.emit(ch, "ChannelConnectedLine", nil)
+}
+
+// leave takes a channel out that stays in its application, which hears no more of the bridge. A channel that hangs up or
+// goes on in the dialplan leaves its application subscribed.
+func (br *bridge) leave(ch *channel) {
+	br.remove(ch)
+	if ch.app != nil {
+		change(ch.app.bridges, br.id, false, true)
+	}
 }
 
 func (br *bridge) remove(ch *channel) {
@@ -253,7 +262,7 @@ func (s *Server) moveMembers(r *request) reply {
 			if add {
 				br.add(ch)
 			} else {
-				br.remove(ch)
+				br.leave(ch)
 			}
 		}))
 	}

@@ -215,10 +215,8 @@ func (c *Caller) Hangup() {
 		return
 	}
 	c.state.SIPStatus = 487
-	c.ch.hangUp(func(b []byte) []byte {
-		b = strconv.AppendInt(appendKey(b, "cause"), causeInterworking, 10)
-		return strconv.AppendInt(appendKey(b, "tech_cause"), 487, 10)
-	}, causeInterworking)
+	c.ch.techCause = 487
+	c.ch.hangUp(c.ch.causes(causeInterworking), causeInterworking)
 }
 
 // progress notes a provisional response.
@@ -272,6 +270,15 @@ func (c *Caller) notify() {
 	}
 }
 
+// hears adds to the list, which is bounded.
+func (c *Caller) hears(h *Heard) {
+	if n := len(c.heard); n >= c.s.opt.HeardLimit {
+		c.heard = slices.Delete(c.heard, 0, n-c.s.opt.HeardLimit+1)
+	}
+	c.heard = append(c.heard, h)
+	c.notify()
+}
+
 // listen opens an entry in the list of everyone who hears the playback.
 func (p *playback) listen(uri string) {
 	p.heard = p.heard[:0]
@@ -280,9 +287,8 @@ func (p *playback) listen(uri string) {
 			return
 		}
 		h := &Heard{Media: uri, From: time.Now()}
-		ch.caller.heard = append(ch.caller.heard, h)
 		p.heard = append(p.heard, h)
-		ch.caller.notify()
+		ch.caller.hears(h)
 	}
 	if p.br == nil {
 		add(p.ch)

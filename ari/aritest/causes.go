@@ -5,6 +5,8 @@ import "strconv"
 // Q.850 causes that matter here.
 const (
 	causeNormal       = 16
+	causeNoAnswer     = 19
+	causeRedirected   = 23
 	causeInterworking = 127
 )
 

@@ -34,13 +34,14 @@ type channel struct {
 	created      time.Time
 	lang         string
 
-	app      *app // Stasis application the channel is in, or nil
-	bridge   *bridge
-	vars     map[string]string
-	reported map[string]string // variables set with report_events: part of the channel's JSON
-	talk     bool              // TALK_DETECT is on
-	hungUp   bool
-	gone     bool
+	app       *app // Stasis application the channel is in, or nil
+	bridge    *bridge
+	vars      map[string]string
+	reported  map[string]string // variables set with report_events: part of the channel's JSON
+	talk      bool              // TALK_DETECT is on
+	hungUp    bool
+	techCause int // SIP status that ended the channel, 0 when none did
+	gone      bool
 
 	busy  job // playback or recording that holds the queue
 	queue []command
@@ -215,7 +216,7 @@ func (ch *channel) destroy(cause int) {
 	s := ch.s
 	s.emit(ch, "ChannelDestroyed", func(b []byte) []byte {
 		b = strconv.AppendInt(appendKey(b, "cause"), int64(cause), 10)
-		return appendField(b, "cause_txt", causeText(cause))
+		return ch.appendTechCause(appendField(b, "cause_txt", causeText(cause)))
 	})
 	delete(s.channels, ch.id)
 	for _, a := range s.apps {
@@ -229,6 +230,20 @@ func (ch *channel) destroy(cause int) {
 	if ch.caller != nil {
 		ch.caller.over(cause)
 	}
+}
+
+// causes is what ChannelHangupRequest says when the far end ended the call.
+func (ch *channel) causes(cause int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		return ch.appendTechCause(strconv.AppendInt(appendKey(b, "cause"), int64(cause), 10))
+	}
+}
+
+func (ch *channel) appendTechCause(b []byte) []byte {
+	if ch.techCause == 0 {
+		return b
+	}
+	return strconv.AppendInt(appendKey(b, "tech_cause"), int64(ch.techCause), 10)
 }
 
 // vanish ends the channel without telling the applications: the process is gone.

@@ -256,7 +256,7 @@ func sendDTMF(ch *channel, r *request) {
 
 // receiveDigit is a key pressed by the far end.
 func (ch *channel) receiveDigit(digit string) {
-	if ch.bridge != nil && !ch.bridge.dtmf {
+	if br := ch.bridge; br != nil && !br.dtmf && !br.holding && len(br.channels) > 1 {
 		return // Asterisk's mixing bridges pass keys on and report none
 	}
 	ch.s.emit(ch, "ChannelDtmfReceived", func(b []byte) []byte {
@@ -399,10 +399,8 @@ func (s *Server) redirect(ch *channel, r *request) reply {
 			return
 		}
 		c.state.SIPStatus, c.state.Contact = http.StatusFound, resource
-		ch.hangUp(func(b []byte) []byte {
-			b = strconv.AppendInt(appendKey(b, "cause"), 23, 10)
-			return strconv.AppendInt(appendKey(b, "tech_cause"), 302, 10)
-		}, 23)
+		ch.techCause = http.StatusFound
+		ch.hangUp(ch.causes(causeRedirected), causeRedirected)
 	})
 	return noContent
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -314,11 +315,12 @@ var scripts = []struct {
 		s.wait("StasisEnd", "B", 1)
 		s.pause(300 * time.Millisecond)
 		s.do("GET /bridges/conf-b1")
+		s.do("DELETE /channels/<A>")
+		s.wait("StasisEnd", "A", 1)
+		s.settle()
 		s.do("DELETE /bridges/conf-b1")
 		s.wait("BridgeDestroyed", "", 1)
 		s.do("GET /bridges/conf-b1")
-		s.do("DELETE /channels/<A>")
-		s.wait("StasisEnd", "A", 1)
 	}},
 	{"bridge-order", func(s *stage) {
 		s.call("A")
@@ -390,6 +392,73 @@ var scripts = []struct {
 		s.do("POST /events/user/foo", "application", "asterism", "source", "channel:zz")
 		s.do("POST /events/user/foo", "application", "asterism", "source", "bad:zz")
 	}},
+	{"originate", func(s *stage) {
+		s.do("POST /channels")
+		s.do("POST /channels", "endpoint", "Local/x@y")
+		s.do("POST /channels", "endpoint", "bogus", "app", "asterism")
+		s.do("POST /channels", "endpoint", "Bogus/x", "app", "asterism")
+		yes := s.in.far(s.t, "answer")
+		s.do("POST /channels/conf-yes", "endpoint", yes, "app", "asterism", "appArgs", "leg,1", "timeout", "9", `{"variables":{"FOO":"bar"}}`)
+		s.wait("StasisStart", "conf-yes", 1)
+		s.do("POST /channels/conf-yes", "endpoint", yes, "app", "asterism")
+		s.do("GET /channels/conf-yes/variable", "variable", "FOO")
+		s.do("POST /channels/conf-yes/dial")
+		s.do("DELETE /channels/conf-yes")
+		s.wait("ChannelDestroyed", "conf-yes", 1)
+		s.do("POST /channels/conf-no", "endpoint", s.in.far(s.t, "refuse"), "app", "asterism")
+		s.wait("ChannelDestroyed", "conf-no", 1)
+		s.do("POST /channels/conf-late", "endpoint", s.in.far(s.t, "ring"), "app", "asterism", "timeout", "1")
+		s.wait("ChannelDestroyed", "conf-late", 1)
+	}},
+	{"create-dial", func(s *stage) {
+		s.do("POST /channels/create", "endpoint", s.in.far(s.t, "answer"), "app", "asterism", "channelId", "conf-c1")
+		s.wait("StasisStart", "conf-c1", 1)
+		s.do("GET /channels/conf-c1")
+		s.do("POST /channels/conf-c1/dial", "timeout", "9")
+		s.wait("Dial", "ANSWER", 1)
+		s.do("POST /channels/conf-c1/dial", "timeout", "9")
+		s.do("DELETE /channels/conf-c1")
+		s.wait("ChannelDestroyed", "conf-c1", 1)
+		s.do("POST /channels/create", "endpoint", s.in.far(s.t, "refuse"), "app", "asterism", "channelId", "conf-c2")
+		s.wait("StasisStart", "conf-c2", 1)
+		s.do("POST /channels/conf-c2/dial", "timeout", "9")
+		s.wait("ChannelDestroyed", "conf-c2", 1)
+		s.do("POST /channels/create", "endpoint", s.in.far(s.t, "ring"), "app", "asterism", "channelId", "conf-c3")
+		s.wait("StasisStart", "conf-c3", 1)
+		s.do("POST /channels/conf-c3/dial", "timeout", "1")
+		s.wait("ChannelDestroyed", "conf-c3", 1)
+	}},
+	{"music", func(s *stage) {
+		s.call("A")
+		s.do("POST /channels/<A>/answer")
+		s.do("POST /channels/<A>/moh")
+		s.do("DELETE /channels/<A>/moh")
+		s.do("POST /channels/<A>/hold")
+		s.do("DELETE /channels/<A>/hold")
+		s.do("POST /bridges/conf-m", "type", "holding")
+		s.do("POST /bridges/conf-m/addChannel", "channel", "<A>")
+		s.wait("ChannelEnteredBridge", "", 1)
+		s.phones["A"].press(s.t, "4")
+		s.wait("ChannelDtmfReceived", "", 1)
+		s.do("POST /bridges/conf-m/removeChannel", "channel", "<A>")
+		s.wait("ChannelLeftBridge", "", 1)
+		s.do("POST /bridges/conf-n", "type", "mixing,dtmf_events")
+		s.do("POST /bridges/conf-n/addChannel", "channel", "<A>")
+		s.wait("ChannelEnteredBridge", "", 2)
+		s.phones["A"].press(s.t, "5")
+		s.wait("ChannelDtmfReceived", "", 2)
+		s.do("POST /bridges/conf-o", "type", "mixing")
+		s.do("POST /bridges/conf-o/addChannel", "channel", "<A>")
+		s.wait("ChannelEnteredBridge", "", 3)
+		s.phones["A"].press(s.t, "6")
+		s.pause(500 * time.Millisecond)
+		s.do("DELETE /channels/<A>")
+		s.wait("StasisEnd", "A", 1)
+		s.settle()
+		for _, id := range []string{"conf-m", "conf-n", "conf-o"} {
+			s.do("DELETE /bridges/" + id)
+		}
+	}},
 	{"left", func(s *stage) {
 		s.call("A")
 		s.do("POST /applications/asterism/subscription", "eventSource", "channel:nope")
@@ -420,7 +489,13 @@ func TestConformance(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(script.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server, err := aritest.NewServer(aritest.Options{Offline: true, Dir: t.TempDir()})
+				server, err := aritest.NewServer(aritest.Options{Offline: true, Dir: t.TempDir(), Far: func(f aritest.FarCall) aritest.FarAnswer {
+					does := aritest.FarAnswer{Ring: true, After: 300 * time.Millisecond, Never: strings.Contains(f.Endpoint, "ring")}
+					if strings.Contains(f.Endpoint, "refuse") {
+						does.Cause = 17
+					}
+					return does
+				}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -428,6 +503,7 @@ func TestConformance(t *testing.T) {
 				o := server.Options()
 				s := newStage(t, world{
 					base: server.URL(), user: o.User, password: o.Password, client: &http.Client{Transport: server.Transport()},
+					far: func(_ *testing.T, does string) string { return "PJSIP/edge/sip:" + does + "@proxy" },
 					dial: func(*testing.T) telephone {
 						return imitatedPhone{server.Call(aritest.Invite{Args: []string{"1", "", "end"}})}
 					},

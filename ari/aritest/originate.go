@@ -2,7 +2,6 @@ package aritest
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -238,6 +237,9 @@ func (f *farCall) stop() {
 // refused ends a leg that the far end did not take.
 func (ch *channel) refused(cause int) {
 	inApp := ch.app != nil
+	if ch.tech == techPJSIP {
+		ch.techCause = SIPStatusOf(cause)
+	}
 	status := "CHANUNAVAIL"
 	switch cause {
 	case 17:
@@ -249,28 +251,26 @@ func (ch *channel) refused(cause int) {
 	}
 	if !inApp {
 		ch.hungUp = true
-		ch.s.emit(ch, "ChannelHangupRequest", causeOnly(cause))
+		ch.s.emit(ch, "ChannelHangupRequest", ch.causes(cause))
 		ch.emitDial(status, "")
 		ch.destroy(cause)
 		return
 	}
-	ch.hangUp(causeOnly(cause), cause)
-}
-
-func causeOnly(cause int) func([]byte) []byte {
-	return func(b []byte) []byte { return strconv.AppendInt(appendKey(b, "cause"), int64(cause), 10) }
+	ch.hangUp(ch.causes(cause), cause)
 }
 
 func (ch *channel) dialTimedOut() {
 	if ch.hungUp || ch.state == stateUp {
 		return
 	}
-	const noAnswer = 19
+	if ch.tech == techPJSIP {
+		ch.techCause = SIPStatusOf(causeNoAnswer)
+	}
 	if ch.app == nil {
-		ch.destroy(noAnswer)
+		ch.destroy(causeNoAnswer)
 		return
 	}
-	ch.hangUp(softHangup, noAnswer)
+	ch.hangUp(softHangup, causeNoAnswer)
 }
 
 // externalMedia makes a channel to an RTP peer, which is up at once.

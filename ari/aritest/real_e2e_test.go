@@ -37,12 +37,51 @@ func TestReal(t *testing.T) {
 					t.Cleanup(call.Abandon)
 					return realPhone{call}
 				},
+				far: called,
 			})
 			script.run(s)
 			s.pause(200 * time.Millisecond) // for events nobody expects
 			s.check(script.name)
 		})
 	}
+}
+
+// called is a telephone that takes one call.
+func called(t *testing.T, does string) string {
+	t.Helper()
+	p, err := phone.New(phone.Options{Addr: "127.0.50.3:0", Incoming: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	taken := make(chan struct{})
+	go func() {
+		defer close(taken)
+		call, err := p.Accept(ctx)
+		if err != nil {
+			return
+		}
+		if err := call.Ring(ctx); err != nil {
+			t.Errorf("ringing: %v", err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		switch does {
+		case "answer":
+			err = call.Answer(ctx)
+		case "refuse":
+			err = call.Reject(ctx, 486, "Busy Here")
+		}
+		if err != nil {
+			t.Errorf("%s: %v", does, err)
+		}
+		<-call.Done()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		_ = p.Close()
+		<-taken
+	})
+	return "PJSIP/edge/" + p.URI()
 }
 
 type realPhone struct{ *phone.Call }

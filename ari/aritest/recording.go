@@ -184,9 +184,7 @@ func (rec *recording) start() {
 
 func (rec *recording) heardBeep() {
 	if rec.ch != nil && rec.ch.caller != nil {
-		h := &Heard{Media: "sound:beep", From: time.Now(), Until: rec.began, Completed: true}
-		rec.ch.caller.heard = append(rec.ch.caller.heard, h)
-		rec.ch.caller.notify()
+		rec.ch.caller.hears(&Heard{Media: "sound:beep", From: time.Now(), Until: rec.began, Completed: true})
 	}
 }
 

@@ -49,7 +49,7 @@ type Options struct {
 	// It is called with the server's lock held and must not call the server.
 	Far func(FarCall) FarAnswer
 
-	// Transfer is the outcome of a REFER, as TRANSFERSTATUS and TRANSFERSTATUSPROTOCOL. Default "SUCCESS", "200".
+	// Transfer is the outcome of a REFER, as TRANSFERSTATUS and TRANSFERSTATUSPROTOCOL. Default "SUCCESS", "0".
 	// It is called with the server's lock held and must not call the server.
 	Transfer func(target string) (status, protocol string)
 
@@ -58,6 +58,8 @@ type Options struct {
 	EventQueue int
 	// RequestLog bounds [Server.Requests]; the oldest are forgotten first. Default 1024, negative none.
 	RequestLog int
+	// HeardLimit bounds the list of what one caller heard; the oldest are forgotten first. Default 1000.
+	HeardLimit int
 	// RTPStats adds the five RTPAUDIOQOS ChannelVarset events that Asterisk sends when a call
 	// with RTP statistics ends.
 	RTPStats bool
@@ -86,10 +88,13 @@ func (o *Options) setDefaults() {
 		o.Far = func(FarCall) FarAnswer { return FarAnswer{Ring: true, After: 20 * time.Millisecond} }
 	}
 	if o.Transfer == nil {
-		o.Transfer = func(string) (string, string) { return "SUCCESS", "200" }
+		o.Transfer = func(string) (string, string) { return "SUCCESS", "0" }
 	}
 	if o.EventQueue <= 0 {
 		o.EventQueue = 16384
+	}
+	if o.HeardLimit <= 0 {
+		o.HeardLimit = 1000
 	}
 	if o.RequestLog == 0 {
 		o.RequestLog = 1024

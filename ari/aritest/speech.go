@@ -1,9 +1,13 @@
 package aritest
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
+
+// maxStretches bounds what is remembered of when a caller spoke.
+const maxStretches = 1000
 
 // speak notes a stretch of speech from now on and reports talking where TALK_DETECT is on.
 func (c *Caller) speak(d time.Duration) {
@@ -12,6 +16,9 @@ func (c *Caller) speak(d time.Duration) {
 	if n := len(c.spoken); n > 0 && !c.spoken[n-1].until.Before(now) {
 		c.spoken[n-1].until = end
 	} else {
+		if n > maxStretches {
+			c.spoken = slices.Delete(c.spoken, 0, n-maxStretches)
+		}
 		c.spoken = append(c.spoken, span{now, end})
 		if c.ch.talk {
 			c.s.emit(c.ch, "ChannelTalkingStarted", nil)

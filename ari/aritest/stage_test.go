@@ -33,6 +33,9 @@ type world struct {
 	base, user, password string
 	client               *http.Client
 	dial                 func(t *testing.T) telephone
+	// far makes a telephone that can be called, and returns its endpoint: it rings, then answers after 300 ms, or refuses with
+	// 486, or does neither.
+	far func(t *testing.T, does string) (endpoint string)
 }
 
 // stage runs one script and writes down what happens: every request with its answer, every event, with everything that
@@ -118,7 +121,7 @@ func (s *stage) wait(typ, about string, n int) event {
 		s.mu.Lock()
 		seen := 0
 		for _, ev := range s.events {
-			if ev.Type == typ && strings.Contains(s.mask(ev.Raw), about) {
+			if ev.Type == typ && (about == "" || strings.Contains(s.mask(ev.Raw), `"`+about+`"`)) {
 				if seen++; seen == n {
 					s.mu.Unlock()
 					return ev
@@ -222,7 +225,11 @@ func (s *stage) send(line, body string, params []string) (status int, answer, sh
 	var parts []string
 	for i := 0; i+1 < len(params); i += 2 {
 		q.Add(params[i], fill(params[i+1]))
-		parts = append(parts, params[i]+"="+params[i+1])
+		shown := params[i+1]
+		if params[i] == "endpoint" && strings.HasPrefix(shown, "PJSIP/edge") {
+			shown = "*"
+		}
+		parts = append(parts, params[i]+"="+shown)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), 30*time.Second)
 	defer cancel()
@@ -261,7 +268,7 @@ func queuedOrNot(line, answer string) string {
 // masked are fields whose value differs from run to run, or which belong to the dialplan and the telephone.
 var masked = map[string]bool{
 	"timestamp": true, "creationtime": true, "asterisk_id": true, "protocol_id": true, "duration": true, "duration_ms": true,
-	"caller": true, "connected": true, "dialplan": true, "args": true, "creator": true,
+	"dialstring": true, "caller": true, "connected": true, "dialplan": true, "args": true, "creator": true,
 }
 
 func tidyValue(key string, v any) any {
@@ -315,7 +322,7 @@ func (s *stage) mask(v string) string {
 // omitted are events that the imitation leaves out on purpose.
 func omitted(ev event) bool {
 	name, _ := ev.All["variable"].(string)
-	return ev.Type == "ChannelConnectedLine" || strings.HasPrefix(name, "RTPAUDIO") || strings.HasPrefix(name, "BRIDGE")
+	return ev.Type == "ChannelConnectedLine" || ev.Type == "ChannelDialplan" || strings.HasPrefix(name, "RTPAUDIO") || strings.HasPrefix(name, "BRIDGE")
 }
 
 // trace is what happened so far.
@@ -329,8 +336,14 @@ func (s *stage) trace() string {
 	}
 	b.WriteString("events\n")
 	for _, ev := range s.events {
-		if !omitted(ev) {
+		if !omitted(ev) && ev.Type != "Dial" {
 			b.WriteString("  " + ev.Type + " " + s.tidy(ev.Raw) + "\n")
+		}
+	}
+	b.WriteString("dialling, which Asterisk reports on a way of its own, before or after the change of state\n")
+	for _, ev := range s.events {
+		if peer, _ := ev.All["peer"].(map[string]any); ev.Type == "Dial" {
+			b.WriteString(fmt.Sprintf("  Dial %q of %v\n", ev.All["dialstatus"], peer["id"]))
 		}
 	}
 	return b.String()

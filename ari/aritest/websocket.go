@@ -26,6 +26,18 @@ func (s *Server) serveEvents(w http.ResponseWriter, hr *http.Request) {
 		w.WriteHeader(status)
 		_, _ = w.Write(fail(status, message).body)
 	}
+	s.mu.Lock()
+	crashed := s.crashed
+	s.mu.Unlock()
+	bad, err := s.faults.before(hr.Context(), hr, crashed)
+	if err != nil {
+		refuse(http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	if bad != nil {
+		refuse(bad.status, http.StatusText(bad.status))
+		return
+	}
 	if !s.authorized(hr) {
 		h.Set("WWW-Authenticate", `Basic realm="Asterisk REST Interface"`)
 		refuse(http.StatusUnauthorized, "Authentication required")
@@ -121,9 +133,11 @@ func (s *Server) upgradeInMemory(hr *http.Request) (*http.Response, error) {
 	client, server := net.Pipe()
 	h := &hijacker{conn: server, header: http.Header{}, status: make(chan int, 2)}
 	served := make(chan struct{})
-	upgrade := hr.Clone(context.WithoutCancel(hr.Context())) // the connection outlives the handshake
+	life, end := context.WithCancel(context.WithoutCancel(hr.Context())) // the connection outlives the handshake
+	upgrade := hr.Clone(life)
 	s.wg.Go(func() {
 		defer close(served)
+		defer end()
 		s.serveEvents(h, upgrade)
 		_ = server.Close()
 	})
@@ -131,6 +145,7 @@ func (s *Server) upgradeInMemory(hr *http.Request) (*http.Response, error) {
 	select {
 	case status = <-h.status:
 	case <-hr.Context().Done():
+		end()
 		_ = client.Close()
 		return nil, context.Cause(hr.Context())
 	}
