@@ -89,7 +89,7 @@ func (a *app) openGateway(ctx context.Context, node config.Node, bucket storage.
 	if err != nil {
 		return nil, err
 	}
-	cache, err := a.openMedia(ctx, node, bucket, log)
+	cache, err := a.openMedia(node, bucket, log)
 	if err != nil {
 		return nil, err
 	}
