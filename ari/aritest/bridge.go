@@ -18,7 +18,6 @@ type bridge struct {
 	moh      bool
 	created  time.Time
 	channels []*channel
-	leaving  *channel // while its ChannelLeftBridge is sent
 	vars     map[string]string
 
 	technology string
@@ -116,9 +115,7 @@ func (br *bridge) remove(ch *channel) {
 	}
 	br.channels = slices.Delete(br.channels, i, i+1)
 	ch.bridge = nil
-	br.leaving = ch
 	br.emit("ChannelLeftBridge", ch)
-	br.leaving = nil
 	br.retune()
 }
 

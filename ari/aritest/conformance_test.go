@@ -296,6 +296,8 @@ var scripts = []struct {
 		s.wait("ChannelEnteredBridge", "", 2)
 		s.pause(300 * time.Millisecond)
 		s.do("GET /bridges/conf-b1")
+		s.phones["A"].press(s.t, "7") // nobody is told of it
+		s.pause(500 * time.Millisecond)
 		s.do("POST /channels/<A>/play/p1", "media", "sound:beep")
 		s.wait("PlaybackFinished", "p1", 1)
 		s.do("POST /channels/<A>/record", "name", "conf-b", "format", "wav")

@@ -114,16 +114,9 @@ func (a *app) hearsChannel(ch *channel) bool {
 	return len(a.endpoints) > 0 && (a.endpoints[ch.tech] || a.endpoints[ch.tech+"/"+ch.resource])
 }
 
+// hearsBridge: an application is subscribed to a bridge as soon as one of its channels is in it.
 func (a *app) hearsBridge(br *bridge) bool {
-	if a.bridges[br.id] > 0 || a.bridges[allBridges] > 0 {
-		return true
-	}
-	for _, ch := range br.channels {
-		if ch.app == a {
-			return true
-		}
-	}
-	return br.leaving != nil && br.leaving.app == a
+	return a.bridges[br.id] > 0 || a.bridges[allBridges] > 0
 }
 
 // emit sends an event about a channel; extra appends what comes before the channel and may be nil.

@@ -343,7 +343,7 @@ func (s *stage) trace() string {
 	b.WriteString("dialling, which Asterisk reports on a way of its own, before or after the change of state\n")
 	for _, ev := range s.events {
 		if peer, _ := ev.All["peer"].(map[string]any); ev.Type == "Dial" {
-			b.WriteString(fmt.Sprintf("  Dial %q of %v\n", ev.All["dialstatus"], peer["id"]))
+			fmt.Fprintf(&b, "  Dial %q of %v\n", ev.All["dialstatus"], peer["id"])
 		}
 	}
 	return b.String()
