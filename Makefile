@@ -18,7 +18,7 @@ TOOLS   := $(CURDIR)/.runtime/bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GO_BUILD := go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # End-to-end tests share ports and CPU with one another: one package at a time.
-E2E_PACKAGES := ./e2e/... ./ari/... ./storage/... ./asterisk-conf/... ./cmd/...
+E2E_PACKAGES := ./e2e/... ./ari/... ./storage/... ./asterisk-conf/...
 
 .PHONY: help run test test-parts test-quick test-unit test-e2e lint fmt generate vuln bench bench-scale build telephony clean distclean
 

@@ -2,10 +2,8 @@
 # Fails when "make run" of this directory is running.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for file in .run/*.pid; do
-  [ -e "$file" ] || continue
-  if kill -0 "$(cat "$file")" 2>/dev/null; then
-    echo "$(basename "$file" .pid) is running (process $(cat "$file")); end make run first" >&2
-    exit 1
-  fi
-done
+[ -e .run/lock ] || exit 0
+if ! flock --nonblock .run/lock true; then
+  echo "the platform is running already, in $PWD/.run; end it first" >&2
+  exit 1
+fi

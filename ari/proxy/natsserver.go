@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Role is one of the kinds of process that connect to NATS. Each has its own
@@ -87,9 +88,15 @@ func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		if pw == "" {
 			return nil, fmt.Errorf("starting NATS: the password of role %s is empty", role)
 		}
+		// The server warns of passwords that it is given in the clear. The
+		// least cost is enough for what never leaves this process.
+		hash, err := bcrypt.GenerateFromPassword([]byte(pw), bcrypt.MinCost)
+		if err != nil {
+			return nil, fmt.Errorf("starting NATS: the password of role %s: %w", role, err)
+		}
 		pub, sub := role.Permissions()
 		opts.Users = append(opts.Users, &server.User{
-			Username: string(role), Password: pw, Account: account,
+			Username: string(role), Password: string(hash), Account: account,
 			Permissions: &server.Permissions{
 				Publish:   &server.SubjectPermission{Allow: pub},
 				Subscribe: &server.SubjectPermission{Allow: sub},

@@ -17,7 +17,7 @@ import (
 )
 
 // ErrRunning says that another stack uses the directory.
-var ErrRunning = errors.New("it is running already")
+var ErrRunning = errors.New("the platform is running already")
 
 // Stack is a running platform.
 type Stack struct {
@@ -255,7 +255,7 @@ func (s *Stack) takeLock() error {
 		return fmt.Errorf("lock: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("%s is in use: %w; end the other one first", s.o.Dir, ErrRunning), f.Close())
+		return errors.Join(fmt.Errorf("%w, in %s; end it first", ErrRunning, s.o.Dir), f.Close())
 	}
 	s.lock = f
 	return nil
