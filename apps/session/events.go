@@ -26,6 +26,21 @@ const (
 	sigGone                         // the channel has hung up
 )
 
+// event is the type of the event as a metric names it, "" for those that
+// gateways let wait for another one to travel with.
+func (k signalKind) event() string {
+	switch k {
+	case sigContinuing:
+		return "PlaybackContinuing"
+	case sigDone, sigFailed:
+		return "PlaybackFinished"
+	case sigKey:
+		return "ChannelDtmfReceived"
+	case sigStarted, sigGone: // the flow hears of the end by its context
+	}
+	return ""
+}
+
 // maxInbox bounds the signals that wait for a verb. A verb takes them in
 // microseconds unless it waits for its gateway; what is too much counts as
 // lost, and is looked up.

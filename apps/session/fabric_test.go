@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,25 +35,61 @@ type fabric struct {
 	messages []string // what went over NATS for calls
 }
 
-// prompts are the media of the fabric: each is 300 ms long.
-type prompts struct{}
+// shelf holds the prompts of a fabric.
+type shelf struct {
+	mu      sync.Mutex
+	prompts map[string]medium
+	any     time.Duration // the length of those that are not named; 0: there are none
+}
 
 const promptLength = 300 * time.Millisecond
 
-func (prompts) Open(_ context.Context, name string, _ bool, _ string) (proxy.MediaFile, error) {
-	if name == "nowhere" {
-		return proxy.MediaFile{}, &proxy.MediaTrouble{Problem: proxy.ProblemNotFound, Message: "no such object"}
+func (s *shelf) find(name string) medium {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m, ok := s.prompts[name]; ok {
+		return m
 	}
-	return proxy.MediaFile{Path: "/media/" + name, Length: promptLength, Release: func() {}}, nil
+	if ms, ok := strings.CutPrefix(name, "silence:"); ok {
+		if d, err := time.ParseDuration(ms + "ms"); err == nil {
+			return medium{length: d}
+		}
+	}
+	if s.any == 0 {
+		return medium{problem: apps.MediaNotFound}
+	}
+	return medium{length: s.any}
 }
 
-func (prompts) Silence(_ context.Context, d time.Duration) (proxy.MediaFile, error) {
-	return proxy.MediaFile{Path: "/media/silence", Length: d, Release: func() {}}, nil
+// Open implements [proxy.Media].
+func (s *shelf) Open(_ context.Context, name string, _ bool, _ string) (proxy.MediaFile, error) {
+	m := s.find(name)
+	if m.problem != "" {
+		return proxy.MediaFile{}, &proxy.MediaTrouble{Problem: string(m.problem), Message: "says the shelf"}
+	}
+	return proxy.MediaFile{Path: "/media/" + name, Length: m.length, Release: func() {}}, nil
 }
 
-func newFabric(t *testing.T, flow apps.Flow) *fabric {
+// Silence implements [proxy.Media].
+func (s *shelf) Silence(ctx context.Context, d time.Duration) (proxy.MediaFile, error) {
+	return s.Open(ctx, fmt.Sprintf("silence:%d", d.Milliseconds()), true, "")
+}
+
+// asterisk tells the imitated Asterisk how long a file is.
+func (s *shelf) asterisk(uri string) (time.Duration, bool) {
+	m := s.find(nameOf(uri))
+	return m.length, m.problem == ""
+}
+
+// newFabric starts a platform whose calls run flow. Offline, it has no sockets
+// and lives in a synctest bubble.
+func newFabric(t *testing.T, flow apps.Flow, media *shelf, offline bool) *fabric {
 	t.Helper()
 	f := &fabric{t: t, registry: prometheus.NewRegistry()}
+	host := "127.0.80.1"
+	if offline {
+		host = ""
+	}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -60,20 +98,19 @@ func newFabric(t *testing.T, flow apps.Flow) *fabric {
 	}
 	var err error
 	f.asterisk, err = aritest.NewServer(aritest.Options{
-		App: proxy.App, Addr: "127.0.80.1:0",
-		Media: func(string) (time.Duration, bool) { return promptLength, true },
+		App: proxy.App, Addr: host + ":0", Media: media.asterisk, Offline: offline,
 	})
 	must(err)
 	t.Cleanup(func() { _ = f.asterisk.Close() })
 	f.nats, err = proxy.NewServer(t.Context(), proxy.ServerOptions{
-		Host: "127.0.80.1", Port: -1, Log: zerolog.Nop(),
+		Host: host, Port: -1, Log: zerolog.Nop(),
 		Passwords: map[proxy.Role]string{proxy.RoleGateway: "g", proxy.RoleWorker: "w"},
 	})
 	must(err)
 	t.Cleanup(f.nats.Close)
 	f.gateway, err = proxy.NewGateway(proxy.GatewayOptions{
-		Node: "n1", Boot: 1, Conn: f.connect(proxy.RoleGateway, "g"), Media: prompts{}, Log: zerolog.Nop(),
-		ARI: ari.Options{BaseURL: f.asterisk.URL(), Username: f.asterisk.Options().User, Password: f.asterisk.Options().Password},
+		Node: "n1", Boot: 1, Conn: f.connect(proxy.RoleGateway, "g"), Media: media, Log: zerolog.Nop(),
+		ARI: f.ari(offline),
 	})
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -100,12 +137,25 @@ func newFabric(t *testing.T, flow apps.Flow) *fabric {
 		c := f.call("warm-up")
 		return f.ended(c).SIPStatus != 503
 	})
+	f.closed()
 	return f
+}
+
+func (f *fabric) ari(offline bool) ari.Options {
+	o := ari.Options{BaseURL: f.asterisk.URL(), Username: f.asterisk.Options().User, Password: f.asterisk.Options().Password}
+	if offline {
+		o.Transport = f.asterisk.Transport()
+	}
+	return o
 }
 
 func (f *fabric) connect(role proxy.Role, password string) *proxy.Conn {
 	f.t.Helper()
-	c, err := proxy.Connect(proxy.ConnOptions{URL: f.nats.URL(), User: string(role), Password: password, Log: zerolog.Nop()})
+	o := proxy.ConnOptions{URL: f.nats.URL(), User: string(role), Password: password, Log: zerolog.Nop()}
+	if o.URL == "" {
+		o.Server = f.nats
+	}
+	c, err := proxy.Connect(o)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -183,8 +233,7 @@ func (f *fabric) message(m *nats.Msg) {
 }
 
 func TestPlaybackCallIsSixMessages(t *testing.T) {
-	f := newFabric(t, apps.Playback)
-	f.closed()
+	f := newFabric(t, apps.Playback, &shelf{any: promptLength}, false)
 	f.listen()
 	st := f.ended(f.call("welcome"))
 	f.closed()
@@ -204,7 +253,9 @@ func TestPlaybackCallIsSixMessages(t *testing.T) {
 }
 
 func TestCallsOnTheFabric(t *testing.T) {
-	f := newFabric(t, apps.Playback)
+	f := newFabric(t, apps.Playback, &shelf{
+		any: promptLength, prompts: map[string]medium{"nowhere": {problem: apps.MediaNotFound}},
+	}, false)
 	if st := f.ended(f.call("welcome", "nowhere")); st.SIPStatus != 404 || st.Answered || len(st.Heard) != 0 {
 		t.Errorf("a missing sound: the caller saw %+v", st)
 	}
@@ -236,7 +287,7 @@ func TestKeyStopsOnTheFabric(t *testing.T) {
 		_, err = call.Pause(ctx, time.Minute, "5")
 		errs <- err
 		return err
-	})
+	}, &shelf{any: promptLength}, false)
 	c := f.call("keys")
 	if err := c.Await(t.Context(), func(st aritest.CallState) bool { return len(st.Heard) == 2 }); err != nil {
 		t.Fatal(err)

@@ -1,15 +1,19 @@
 package session
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"asterism/apps"
+	"asterism/ari"
 	"asterism/ari/aritest"
+	"asterism/ari/proxy"
 )
 
 func TestKeyLog(t *testing.T) {
@@ -58,6 +62,37 @@ func TestKeysAreBounded(t *testing.T) {
 		}
 		if o := n.outcome(); o.Keys != 3*maxKeys+1 || o.Used != 1 {
 			t.Errorf("outcome is %+v", o)
+		}
+	})
+}
+
+// A key from before the first sound controls nothing, and stays.
+func TestControlKeyBeforeTheFirstSound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var played apps.Played
+		var key string
+		n := newNode(t, func(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Request) (err error) {
+			played, err = call.Play(ctx, apps.PlayRule{Sounds: []string{"welcome"}, Controls: apps.Controls{Pause: "5"}})
+			if err == nil {
+				key, err = call.Pause(ctx, time.Second, "5")
+			}
+			return err
+		})
+		n.media["welcome"] = medium{length: 3 * time.Second}
+		n.before = func(c proxy.Command) error {
+			if c.ID == "0.play.1" {
+				for id, s := range n.sessions {
+					s.Event(fmt.Appendf(nil, `{"type":"ChannelDtmfReceived","timestamp":%q,"digit":"5","channel":{"id":%q}}`,
+						time.Now().Format(ari.TimeLayout), id))
+				}
+			}
+			return nil
+		}
+		c := n.call(aritest.Invite{})
+		n.runs.Wait()
+		synctest.Wait()
+		if played.Ended != apps.EndedComplete || key != "5" || !c.State().Ended {
+			t.Errorf("Play: %+v, then the key %q", played, key)
 		}
 	})
 }

@@ -12,6 +12,7 @@ type metrics struct {
 	reg       prometheus.Registerer
 	flows     *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
+	events    *prometheus.HistogramVec
 	panics    prometheus.Counter
 	warnings  prometheus.Counter
 	badEvents prometheus.Counter
@@ -33,6 +34,11 @@ func newMetrics(worker string, reg prometheus.Registerer) *metrics {
 			Name: "asterism_flow_seconds", Help: "How long flows took.", ConstLabels: l,
 			Buckets: []float64{0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 3600},
 		}, []string{"action"}),
+		events: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "asterism_worker_event_seconds", ConstLabels: l,
+			Help:    "From the time that Asterisk wrote on an event until the flow had it, by the clocks of both.",
+			Buckets: []float64{0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 5},
+		}, []string{"event"}),
 		panics:    counter("asterism_flow_panics_total", "Flows that ended by a defect in them."),
 		warnings:  counter("asterism_request_warnings_total", "Request parameters that were put right or ignored."),
 		badEvents: counter("asterism_session_bad_events_total", "Events that could not be read."),
@@ -48,7 +54,7 @@ func newMetrics(worker string, reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.flows, m.seconds, m.panics, m.warnings, m.badEvents, m.looks, m.digits}
+	return []prometheus.Collector{m.flows, m.seconds, m.events, m.panics, m.warnings, m.badEvents, m.looks, m.digits}
 }
 
 func (m *metrics) unregister() {
@@ -63,4 +69,12 @@ func (m *metrics) unregister() {
 func (m *metrics) ended(action string, r result, took time.Duration) {
 	m.flows.WithLabelValues(action, string(r)).Inc()
 	m.seconds.WithLabelValues(action).Observe(took.Seconds())
+}
+
+// heard notes how long an event took to reach its flow. Asterisk's times are
+// whole milliseconds, cut off.
+func (m *metrics) heard(event string, at time.Time) {
+	if !at.IsZero() {
+		m.events.WithLabelValues(event).Observe(max(0, time.Since(at).Seconds()))
+	}
 }

@@ -354,21 +354,29 @@ func (p *phone) Heard() []string {
 	return slices.Clip(out)
 }
 
-// newPhone places a call whose flow hands it to the test and waits until the
-// test is over.
+// handed is a call that its flow has handed to the test.
+type handed struct {
+	ctx  context.Context //nolint:containedctx // handed from the flow to the test
+	call apps.Call
+}
+
+// handOver returns a flow that hands its call to the test and waits until the
+// test lets it go. The call belongs to the test meanwhile.
+func handOver() (flow apps.Flow, hand <-chan handed, release func()) {
+	over, done := make(chan handed), make(chan struct{})
+	return func(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Request) error {
+		over <- handed{ctx, call}
+		<-done
+		return nil
+	}, over, func() { close(done) }
+}
+
+// newPhone places a call that the test has in its hand.
 func newPhone(t *testing.T) *phone {
 	t.Helper()
-	type handed struct {
-		ctx  context.Context //nolint:containedctx // handed from the flow to the test
-		call apps.Call
-	}
-	hand, release := make(chan handed), make(chan struct{})
-	n := newNode(t, func(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Request) error {
-		hand <- handed{ctx, call}
-		<-release
-		return nil
-	})
-	t.Cleanup(func() { close(release) })
+	flow, hand, release := handOver()
+	n := newNode(t, flow)
+	t.Cleanup(release)
 	p := &phone{n: n, caller: n.srv.Call(aritest.Invite{})}
 	h := <-hand
 	p.ctx, p.call = h.ctx, h.call

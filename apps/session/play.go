@@ -208,6 +208,9 @@ func (p *playing) wait(ctx context.Context) (apps.Played, error) {
 // take takes in what has happened; over says that the playback has ended.
 func (p *playing) take(ctx context.Context, sig signal) (played apps.Played, over bool, err error) {
 	p.clock(sig)
+	if name := sig.kind.event(); name != "" {
+		p.s.pool.metrics.heard(name, sig.at)
+	}
 	switch sig.kind {
 	case sigStarted:
 	case sigContinuing:
@@ -260,7 +263,11 @@ func (p *playing) next(at time.Time) {
 // pressed obeys a key.
 func (p *playing) pressed(ctx context.Context, sig signal) (played apps.Played, over bool, err error) {
 	c := p.rule.Controls
-	key := p.s.takeNumber(sig.key, p.rule.StopOn+c.Keys())
+	keys := p.rule.StopOn
+	if !p.pos.at.IsZero() { // a key from before the first sound controls nothing
+		keys += c.Keys()
+	}
+	key := p.s.takeNumber(sig.key, keys)
 	switch {
 	case key == "":
 		return apps.Played{}, false, nil

@@ -114,6 +114,7 @@ func (s *session) prepare() (apps.Flow, *apps.Request, error) {
 	if !ok {
 		return nil, nil, fmt.Errorf("the first event is %s, expected StasisStart", ev.Base().Type)
 	}
+	s.pool.metrics.heard("StasisStart", in.Timestamp.Time)
 	s.answered = in.Channel.State == "Up"
 	s.callID = in.Channel.ProtocolID
 	req, warnings, err := s.pool.opts.Parse(in.Args, channelOf(in))
