@@ -47,6 +47,11 @@ func allowARI(session string, s Step) error {
 		return fmt.Errorf("%s %s: %w", s.Method, path, ErrForbidden)
 	}
 	id := parts[2]
+	if parts[1] == "channels" && len(parts) > 3 && parts[3] == "move" {
+		// There is one application only, and a move that names none has been
+		// seen to end Asterisk 22.10.1.
+		return fmt.Errorf("%s %s: %w", s.Method, path, ErrForbidden)
+	}
 	switch parts[1] {
 	case "channels", "bridges", "playbacks":
 	case "recordings":

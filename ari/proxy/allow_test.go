@@ -21,6 +21,7 @@ func TestAllowList(t *testing.T) {
 		"own stored recording":      {ARI("GET", "/recordings/stored/node-1.5~r", nil), true},
 		"sounds":                    {ARI("GET", "/sounds/hello", nil), true},
 		"escaped own channel":       {ARI("GET", "/channels/node%2D1.5", nil), true},
+		"move":                      {ARI("POST", "/channels/node-1.5/move", nil), false},
 		"another channel":           {ARI("DELETE", "/channels/node-1.6", nil), false},
 		"prefix without a tilde":    {ARI("DELETE", "/channels/node-1.55", nil), false},
 		"all channels":              {ARI("GET", "/channels", nil), false},

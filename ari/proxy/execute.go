@@ -115,7 +115,7 @@ func (g *Gateway) roundTrip(ctx context.Context, step Step) (StepResult, error) 
 		req.Body = io.NopCloser(bytes.NewReader(step.Body))
 	}
 	start := time.Now()
-	resp, err := g.transport.RoundTrip(req)
+	resp, err := g.requests.RoundTrip(req)
 	if err != nil {
 		return StepResult{}, fmt.Errorf("ARI %s %s: %w", step.Method, path, err)
 	}
@@ -149,29 +149,12 @@ func (x *execution) resolve(ctx context.Context, body []byte) (StepResult, error
 // lookUp resolves sounds. When that takes a while at the start of a call,
 // the caller is told meanwhile that someone is there.
 func (x *execution) lookUp(ctx context.Context, args MediaArgs) ([]resolvedSound, error) {
-	if !x.first || x.call == nil {
-		return x.g.resolver.all(ctx, args)
+	if x.first && x.call != nil {
+		x.first = false
+		progress := time.AfterFunc(progressWithin, func() { x.g.spawnLate(func() { x.g.ring(x.call) }) })
+		defer progress.Stop()
 	}
-	x.first = false
-	type answer struct {
-		sounds []resolvedSound
-		err    error
-	}
-	done := make(chan answer, 1)
-	x.g.spawn(func() {
-		sounds, err := x.g.resolver.all(ctx, args)
-		done <- answer{sounds, err}
-	})
-	progress := time.NewTimer(progressWithin)
-	defer progress.Stop()
-	for {
-		select {
-		case a := <-done:
-			return a.sounds, a.err
-		case <-progress.C:
-			x.g.ring(x.call)
-		}
-	}
+	return x.g.resolver.all(ctx, args)
 }
 
 // trouble makes an error of resolving the answer to the step.

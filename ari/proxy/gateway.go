@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -65,19 +66,20 @@ type GatewayOptions struct {
 // Gateway is the node's side of the fabric: it connects one Asterisk to NATS
 // and decides who runs its calls.
 type Gateway struct {
-	opts      GatewayOptions
-	client    *ari.Client
-	transport http.RoundTripper
-	base      *url.URL
-	auth      string
-	resolver  *resolver
-	metrics   *gatewayMetrics
-	key       string
-	subs      []*nats.Subscription
-	timer     *time.Timer
-	work      sync.WaitGroup // commands and other requests under way
-	workCtx   context.Context
-	stopWork  context.CancelFunc
+	opts     GatewayOptions
+	client   *ari.Client
+	requests http.RoundTripper  // carries the requests of sessions
+	loopback *loopbackTransport // the same, unless the options brought one
+	base     *url.URL
+	auth     string
+	resolver *resolver
+	metrics  *gatewayMetrics
+	key      string
+	subs     []*nats.Subscription
+	timer    *time.Timer
+	work     sync.WaitGroup // commands and other requests under way
+	workCtx  context.Context
+	stopWork context.CancelFunc
 
 	mu       sync.Mutex
 	arbiter  *Arbiter
@@ -112,10 +114,6 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 		ariErr:  errors.New("not connected to Asterisk yet"),
 	}
 	g.metrics = newGatewayMetrics(g, o.Registry)
-	if o.ARI.Transport == nil {
-		o.ARI.Transport = ari.NewTransport(ari.TransportOptions{})
-	}
-	g.transport = o.ARI.Transport
 	var err error
 	if g.client, err = ari.New(o.ARI); err != nil {
 		return nil, fmt.Errorf("node %s: %w", o.Node, err)
@@ -125,6 +123,17 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 	}
 	if g.base, err = url.Parse(o.ARI.BaseURL); err != nil {
 		return nil, fmt.Errorf("node %s: ARI URL: %w", o.Node, err)
+	}
+	if g.requests = o.ARI.Transport; g.requests == nil {
+		if g.base.Scheme != "http" {
+			return nil, fmt.Errorf("node %s: ARI URL %s: expected http://, Asterisk is beside its gateway", o.Node, g.base.Redacted())
+		}
+		port := g.base.Port()
+		if port == "" {
+			port = "80"
+		}
+		g.loopback = newLoopbackTransport(net.JoinHostPort(g.base.Hostname(), port))
+		g.requests = g.loopback
 	}
 	if o.ARI.Username != "" {
 		r := http.Request{Header: http.Header{}}
@@ -187,9 +196,10 @@ func (g *Gateway) shutdown() {
 	g.stopWork()
 	g.work.Wait()
 	g.metrics.unregister()
-	if t, ok := g.transport.(*http.Transport); ok {
-		t.CloseIdleConnections()
+	if g.loopback != nil {
+		g.loopback.close()
 	}
+	g.client.Close()
 }
 
 func (g *Gateway) subscribe() error {

@@ -182,3 +182,12 @@ func (g *Gateway) publish(subject, reply string, header any, parts ...[]byte) {
 func (g *Gateway) spawn(f func()) {
 	g.work.Go(f)
 }
+
+// spawnLate is spawn for timers, which may fire when Run has ended.
+func (g *Gateway) spawnLate(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.spawn(f)
+	}
+}

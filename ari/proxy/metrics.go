@@ -56,6 +56,7 @@ func newWorkerMetrics(w *Worker, reg prometheus.Registerer) *workerMetrics {
 	m.resyncs = counter(&m.collectors, l, "asterism_worker_resyncs_total", "Gaps in the numbers of events that were asked for again.")
 	m.resends = counter(&m.collectors, l, "asterism_worker_resends_total", "Commands that were sent again because no answer came.")
 	gauge(&m.collectors, l, "asterism_worker_sessions", "Sessions that run on this worker now.", func() float64 { return float64(w.Sessions()) })
+	gauge(&m.collectors, l, "asterism_worker_subscriptions", "NATS subscriptions; their number does not depend on that of calls.", func() float64 { return float64(w.conn.nc.NumSubscriptions()) })
 	gauge(&m.collectors, l, "asterism_worker_queue_messages", "Messages from gateways that wait to be taken in.", func() float64 {
 		n := 0
 		for _, sub := range w.subs {
