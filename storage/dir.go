@@ -377,8 +377,7 @@ func dirError(err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return unavailable(fmt.Errorf("the disk is full: %w", err))
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
 		return unavailable(err)
 	}
 	return err // A symbolic link out of the directory, for one: os.Root says so.

@@ -85,10 +85,9 @@ func s3Error(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return contextError(ctx, err)
 	}
-	var response minio.ErrorResponse
-	if !errors.As(err, &response) {
-		var cert *tls.CertificateVerificationError
-		if errors.As(err, &cert) {
+	response, ok := errors.AsType[minio.ErrorResponse](err)
+	if !ok {
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			return fmt.Errorf("the server's certificate is not trusted: %w", err)
 		}
 		return unavailable(err) // No answer, or one cut short.
@@ -117,11 +116,8 @@ func responseError(response minio.ErrorResponse) error {
 }
 
 func statusOf(err error) int {
-	var response minio.ErrorResponse
-	if errors.As(err, &response) {
-		return response.StatusCode
-	}
-	return 0
+	response, _ := errors.AsType[minio.ErrorResponse](err)
+	return response.StatusCode
 }
 
 // rangeRequest puts our options into the form of the client library.

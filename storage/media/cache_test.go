@@ -235,7 +235,7 @@ func TestChangeDuringFetch(t *testing.T) {
 	once := sync.Once{}
 	f.bucket.SetHook(func(_ context.Context, op storagetest.Op, _ string) error {
 		if op == storagetest.OpGet {
-			once.Do(func() { f.put(t, "media/x.wav", sound(8000, 440, 20*time.Millisecond)) })
+			once.Do(func() { f.put(t, "media/x.wav", sound(8000, 440, 20*time.Millisecond)) }) //nolint:contextcheck // It is another's write.
 		}
 		return nil
 	})

@@ -84,7 +84,7 @@ func (c *Cache) fetch(ctx context.Context, name string, v version) (held, error)
 			f.mu.Unlock()
 			return e, nil
 		}
-		job = c.startFetch(name, v)
+		job = c.startFetch(name, v) //nolint:contextcheck // A fetch outlives the call that asks for it first.
 	}
 	job.waiters++
 	f.mu.Unlock()

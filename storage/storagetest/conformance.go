@@ -98,6 +98,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 }
 
 func testRoundTrip(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	for _, body := range []string{"", "x", "hello, world", strings.Repeat("0123456789abcdef", 4096)} {
 		for _, size := range []int64{0, int64(len(body))} {
 			key := fmt.Sprintf("round/%d/%d", len(body), size)
@@ -131,6 +132,7 @@ func testRoundTrip(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testMetadata(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	metadata := map[string]string{"caller": "+49 30 1234", "duration-ms": "2500"}
 	opts := storage.PutOptions{ContentType: "audio/x-special", Metadata: metadata}
 	written, err := b.Put(ctx, "m/one", strings.NewReader("1"), opts)
@@ -165,6 +167,7 @@ func testMetadata(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testOverwrite(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	seen := map[string]bool{}
 	for i := range 20 {
 		body := fmt.Sprintf("version %02d", i)
@@ -180,6 +183,7 @@ func testOverwrite(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testMissing(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	put(t, ctx, b, "there/is/one", "x")
 	for _, key := range []string{"nothing", "there/is/two", "there/is", "there"} {
 		_, err := b.Stat(ctx, key)
@@ -193,6 +197,7 @@ func testMissing(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testDelete(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	put(t, ctx, b, "d/a/1", "x")
 	put(t, ctx, b, "d/a/2", "x")
 	for range 2 { // The second time there is nothing to delete.
@@ -216,6 +221,7 @@ func testDelete(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testRanges(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	const body = "0123456789"
 	written := put(t, ctx, b, "r", body)
 	put(t, ctx, b, "empty", "")
@@ -224,9 +230,19 @@ func testRanges(t *testing.T, ctx context.Context, b storage.Bucket) {
 		offset, length int64
 		want           string
 	}{
-		{"r", 0, 0, body}, {"r", 0, 3, "012"}, {"r", 3, 0, "3456789"}, {"r", 3, 4, "3456"}, {"r", 9, 1, "9"},
-		{"r", 8, 100, "89"}, {"r", 10, 0, ""}, {"r", 10, 5, ""}, {"r", 1000, 0, ""}, {"r", 0, 1, "0"},
-		{"empty", 0, 0, ""}, {"empty", 5, 0, ""}, {"empty", 0, 5, ""},
+		{"r", 0, 0, body},
+		{"r", 0, 3, "012"},
+		{"r", 3, 0, "3456789"},
+		{"r", 3, 4, "3456"},
+		{"r", 9, 1, "9"},
+		{"r", 8, 100, "89"},
+		{"r", 10, 0, ""},
+		{"r", 10, 5, ""},
+		{"r", 1000, 0, ""},
+		{"r", 0, 1, "0"},
+		{"empty", 0, 0, ""},
+		{"empty", 5, 0, ""},
+		{"empty", 0, 5, ""},
 	} {
 		data, info := get(t, ctx, b, c.key, storage.GetOptions{Offset: c.offset, Length: c.length})
 		if data != c.want {
@@ -244,6 +260,7 @@ func testRanges(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testGetIfMatch(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	one := put(t, ctx, b, "g", "one")
 	two := put(t, ctx, b, "g", "two")
 	_, _, err := b.Get(ctx, "g", storage.GetOptions{IfMatch: one.ETag})
@@ -258,6 +275,7 @@ func testGetIfMatch(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testOpenReader(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	body := strings.Repeat("old ", 100_000)
 	put(t, ctx, b, "v", body)
 	r, _, err := b.Get(ctx, "v", storage.GetOptions{})
@@ -284,6 +302,7 @@ func pattern(n int64, seed uint64) io.Reader {
 }
 
 func testLarge(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	for i, size := range []int64{8 << 20, 8<<20 + 1, 17 << 20} {
 		for _, announced := range []int64{0, size} {
 			key := fmt.Sprintf("large/%d-%d", size, announced)
@@ -330,6 +349,7 @@ func equalStreams(a, b io.Reader) error {
 }
 
 func testFailingSource(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	broken := errors.New("the microphone is unplugged")
 	for _, before := range []int64{0, 100, 10 << 20} {
 		body := io.MultiReader(pattern(before, 1), iotest.ErrReader(broken))
@@ -347,6 +367,7 @@ func testFailingSource(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testAnnouncedSize(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	for _, size := range []int64{1, 9, 11, 20 << 20} {
 		if _, err := b.Put(ctx, "s", strings.NewReader("0123456789"), storage.PutOptions{Size: size}); err == nil {
 			t.Errorf("10 bytes were accepted as %d", size)
@@ -368,6 +389,7 @@ var InvalidKeys = []string{
 }
 
 func testInvalidKeys(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	for _, key := range InvalidKeys {
 		_, err := b.Put(ctx, key, strings.NewReader("x"), storage.PutOptions{})
 		wantErr(t, fmt.Sprintf("Put %.40q", key), err, storage.ErrInvalidKey)
@@ -392,6 +414,7 @@ func testInvalidKeys(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testOddKeys(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	keys := []string{
 		"a b", "a+b", "ä/ö/ü", "日本語", "a&b=c?d#e", "%2e%2e/x", "a..b", "...", ".hidden", "a/.b", "'\"<>|*:;", "~", "x/" + strings.Repeat("y", 255), "e\u0301",
 	}
@@ -410,6 +433,7 @@ func testOddKeys(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testCancelled(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	put(t, ctx, b, "c", "x")
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()

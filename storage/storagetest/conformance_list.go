@@ -35,6 +35,7 @@ func putAll(t *testing.T, ctx context.Context, b storage.Bucket, keys []string) 
 }
 
 func testListOrder(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	if keys := list(t, ctx, b, "", storage.ListOptions{}); len(keys) != 0 {
 		t.Errorf("an empty bucket lists %q", keys)
 	}
@@ -51,6 +52,7 @@ func testListOrder(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testListPrefixes(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	putAll(t, ctx, b, listKeys)
 	for _, prefix := range []string{"a", "b", "b/", "b/1", "b/c", "b/c/", "b/c/1", "b-", "c", "c/d/", "d", "b/d/", "b/1/", "ä", "a!", ".", "b/."} {
 		var want []string
@@ -66,6 +68,7 @@ func testListPrefixes(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testListPages(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	putAll(t, ctx, b, listKeys)
 	for limit := 1; limit <= len(listKeys)+1; limit++ {
 		var got []string
@@ -105,6 +108,7 @@ func testListPages(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testListMany(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	const n = 1100 // One more page than S3 gives at once.
 	for i := range n {
 		put(t, ctx, b, fmt.Sprintf("many/%04d", i), "x")
@@ -119,6 +123,7 @@ func testListMany(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testListStops(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	putAll(t, ctx, b, listKeys)
 	n := 0
 	for _, err := range b.List(ctx, "", storage.ListOptions{}) {

@@ -18,6 +18,7 @@ const (
 )
 
 func testIfNoneMatch(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	create := storage.PutOptions{IfNoneMatch: "*"}
 	first, err := b.Put(ctx, "n/x", strings.NewReader("first"), create)
 	if err != nil {
@@ -43,6 +44,7 @@ func testIfNoneMatch(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testIfMatch(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	one := put(t, ctx, b, "i/x", "one")
 	two, err := b.Put(ctx, "i/x", strings.NewReader("two"), storage.PutOptions{IfMatch: one.ETag})
 	if err != nil {
@@ -62,6 +64,7 @@ func testIfMatch(t *testing.T, ctx context.Context, b storage.Bucket) {
 // testLargeConditional writes bodies of several upload parts: S3 judges the
 // condition when the parts are put together.
 func testLargeConditional(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	large := func(seed uint64) io.Reader { return pattern(9<<20, seed) }
 	one, err := b.Put(ctx, "l", large(1), storage.PutOptions{IfNoneMatch: "*"})
 	if err != nil {
@@ -111,6 +114,7 @@ func (r *hookReader) Read([]byte) (int, error) {
 }
 
 func testCreateRace(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	for round := range raceRounds {
 		key := fmt.Sprintf("race/create/%03d", round)
 		race(t, ctx, b, key, storage.PutOptions{IfNoneMatch: "*"})
@@ -118,6 +122,7 @@ func testCreateRace(t *testing.T, ctx context.Context, b storage.Bucket) {
 }
 
 func testSwapRace(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	etag := put(t, ctx, b, "race/swap", "start").ETag
 	for range raceRounds {
 		etag = race(t, ctx, b, "race/swap", storage.PutOptions{IfMatch: etag})
@@ -161,6 +166,7 @@ func race(t *testing.T, ctx context.Context, b storage.Bucket, key string, opts 
 }
 
 func testProbe(t *testing.T, ctx context.Context, b storage.Bucket) {
+	t.Helper()
 	if err := storage.ProbeConditional(ctx, b); err != nil {
 		t.Fatal(err)
 	}

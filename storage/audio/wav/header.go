@@ -47,8 +47,9 @@ const (
 	HeaderBytes = 44
 	// maxSkip bounds the chunks before the samples: pictures and cue lists.
 	maxSkip = 16 << 20
-	// MaxChannels and MaxSampleRate are the most that is read.
-	MaxChannels   = 32
+	// MaxChannels is the most that is read.
+	MaxChannels = 32
+	// MaxSampleRate is the most that is read, in hertz.
 	MaxSampleRate = 384_000
 	minSampleRate = 1000
 	// unknownLength and above is what programs write that cannot seek back.
@@ -164,6 +165,7 @@ func (h *Header) known() bool {
 		return h.Bits == 32 || h.Bits == 64
 	case ALaw, ULaw:
 		return h.Bits == 8
+	case extensible: // Replaced by its sub-format before.
 	}
 	return false
 }
