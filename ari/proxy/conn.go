@@ -103,7 +103,9 @@ func (c *Conn) Up() bool { return c.nc.IsConnected() }
 // Close closes the connection after what was published has been sent, or
 // after two seconds.
 func (c *Conn) Close() {
-	_ = c.nc.FlushTimeout(2 * time.Second)
+	if c.Up() {
+		_ = c.nc.FlushTimeout(2 * time.Second)
+	}
 	c.nc.Close()
 }
 

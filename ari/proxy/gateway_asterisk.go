@@ -54,6 +54,9 @@ func (g *Gateway) connected(ctx context.Context, first bool) error {
 
 // disconnected notes why there is no connection to Asterisk.
 func (g *Gateway) disconnected(err error) {
+	if errors.Is(err, context.Canceled) {
+		return // the gateway is being stopped
+	}
 	g.mu.Lock()
 	changed := g.ariErr == nil || g.ariErr.Error() != err.Error()
 	g.ariErr = err

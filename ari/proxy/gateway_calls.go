@@ -76,7 +76,7 @@ func (c *call) releaseAll() {
 // lazyEvents wake no worker: they travel with the next event that does.
 var lazyEvents = []string{
 	"ChannelCallerId", "ChannelConnectedLine", "ChannelCreated", "ChannelDialplan",
-	"ChannelStateChange", "ChannelVarset", "PlaybackStarted", "RecordingStarted", "StasisEnd",
+	"ChannelStateChange", "ChannelVarset", "PlaybackContinuing", "PlaybackStarted", "RecordingStarted", "StasisEnd",
 }
 
 // event takes in an event of Asterisk. It is called in order.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
 	"time"
 
@@ -50,6 +52,17 @@ func newApp(role config.Role, cfg config.Config, log zerolog.Logger) *app {
 	}
 	a.checks.set("started", func(context.Context) error { return errStarting })
 	return a
+}
+
+// oneCore confines the process to one core at a time, unless GOMAXPROCS says
+// otherwise. What a gateway does for a call is a chain of short steps; on more
+// cores the runtime spends a third of the CPU on waking and looking for work
+// (docs/adr/0006), which Asterisk beside it could use. One core carries some
+// 500 new calls a second.
+func oneCore() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 }
 
 // onDrain adds what must be waited for before anything is closed. It runs

@@ -33,9 +33,8 @@ type CallCmd struct {
 	Codec     []string      `help:"Codecs to offer, in this order: PCMU, PCMA."`
 	Transport string        `help:"How to carry SIP." enum:"udp,tcp" default:"udp"`
 	JSON      bool          `name:"json" help:"Print the facts as JSON."`
-
-	// Decorate, when set, adds headers once the Call-ID is known; a signature goes here.
-	Decorate func(callID string, headers [][2]string) ([][2]string, error) `kong:"-"`
+	KeyFile   string        `help:"Sign the headers with the key in this file (X-Asterisk-Signature)." type:"path" placeholder:"FILE"`
+	KeyID     string        `name:"key-id" help:"The id of that key in the gateway's trust.keys." default:"1"`
 }
 
 // Run places the call and writes the report to out. Its error, a clear sentence, is what makes the command fail: the call was refused, not answered, or
@@ -52,7 +51,7 @@ func (c *CallCmd) Run(ctx context.Context, out io.Writer) error {
 // script turns the flags into a call.
 func (c *CallCmd) script() (phone.Script, error) {
 	s := phone.Script{Digits: c.DTMF, Bound: c.For}
-	s.Target, s.From, s.Decorate = c.Target, c.From, c.Decorate
+	s.Target, s.From = c.Target, c.From
 	if c.Transport == "tcp" && !strings.Contains(s.Target, ";transport=") {
 		s.Target += ";transport=tcp"
 	}
@@ -68,6 +67,11 @@ func (c *CallCmd) script() (phone.Script, error) {
 		return s, err
 	}
 	s.Headers = headers
+	if c.KeyFile != "" {
+		if s.Decorate, err = signWith(c.KeyID, c.KeyFile); err != nil {
+			return s, err
+		}
+	}
 	s.Say, err = c.speech()
 	return s, err
 }

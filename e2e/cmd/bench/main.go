@@ -29,10 +29,11 @@ func main() {
 	}
 	rates := flag.String("rates", "20,50,100", "calls a second, separated by commas")
 	seconds := flag.Int("seconds", 20, "how long each measurement lasts")
+	profiles := flag.String("profile", "", "an existing directory for CPU profiles of our processes; they cost some CPU themselves")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := &bench{length: time.Duration(*seconds) * time.Second}
+	b := &bench{length: time.Duration(*seconds) * time.Second, profiles: *profiles}
 	for r := range strings.SplitSeq(*rates, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(r))
 		if err != nil || n < 1 || n > 1000 {
@@ -111,11 +112,11 @@ func printRatios(rows []row) {
 			skeleton, plain := byName[skeletonName][r.rate], byName[plainName+" A"][r.rate]
 			fmt.Printf("%3d/s, three processes: %s ms CPU a call (≤ 4.0), %.2f × the skeleton (≤ 1.5), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
 				r.rate, ms(r.total()), float64(r.total())/float64(max(skeleton.total(), 1)),
-				(r.p50 - plain.p50).Seconds()*1000, r.failed, plain.failed)
+				(r.p50-plain.p50).Seconds()*1000, r.failed, plain.failed)
 		case runName:
 			plain := byName[plainName+" B"][r.rate]
 			fmt.Printf("%3d/s, asterism run:    %s ms CPU a call (≤ 2.0), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
-				r.rate, ms(r.total()), (r.p50 - plain.p50).Seconds()*1000, r.failed, plain.failed)
+				r.rate, ms(r.total()), (r.p50-plain.p50).Seconds()*1000, r.failed, plain.failed)
 		}
 	}
 }

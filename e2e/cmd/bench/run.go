@@ -25,11 +25,12 @@ const (
 
 // bench is one run of all measurements.
 type bench struct {
-	rates  []int
-	length time.Duration
-	dir    string
-	root   *telephony.Root
-	rows   []row
+	rates    []int
+	length   time.Duration
+	profiles string // directory, empty for none
+	dir      string
+	root     *telephony.Root
+	rows     []row
 }
 
 func (b *bench) run(ctx context.Context) error {
@@ -95,7 +96,7 @@ func (b *bench) start(ctx context.Context, name string, split bool) (*stack.Stac
 		Dir: filepath.Join(b.dir, name), Split: split, Addresses: []string{address},
 		HTTP: platform + ":8080", NATS: platform + ":4222",
 		Storage: stack.Storage{Dir: filepath.Join(b.dir, "storage")},
-		Set:     []string{"log.level=warn"},
+		Set:     []string{"log.level=warn", fmt.Sprintf("http.pprof=%v", b.profiles != "")},
 		Asterisk: func(_ int, o *telephony.Options) {
 			o.Binds = append(o.Binds, telephony.Bind{Source: filepath.Join(b.dir, "prompt"), ReadOnly: true})
 			o.Conf = func(p *asteriskconf.Params) {
@@ -187,7 +188,9 @@ func (b *bench) measure(ctx context.Context, s *stack.Stack, what, user string, 
 	}
 	start := cpuOf(asterisk)
 	calls := rate * int(b.length.Seconds())
+	wait := b.profile(ctx, s, rate, processes)
 	load, err := b.sipp(ctx, s.SIP(1), user, rate, calls)
+	wait()
 	if err != nil {
 		return err
 	}
