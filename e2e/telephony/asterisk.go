@@ -43,6 +43,10 @@ type Options struct {
 	Conf func(*asteriskconf.Params)
 	// Root is where it runs. Default: what Prepare returns.
 	Root *Root
+	// Realtime prefers Asterisk to everything ordinary on the machine, if the
+	// kernel lets us ("asterisk -p"). On a busy machine its media would stall
+	// otherwise, which tests that listen would take for a gap.
+	Realtime bool
 }
 
 // Asterisk is a running Asterisk.
@@ -83,8 +87,12 @@ func StartAsterisk(ctx context.Context, o Options) (*Asterisk, error) {
 	if err := a.free(); err != nil {
 		return nil, fmt.Errorf("start asterisk: %w", err)
 	}
+	args := []string{"-f", "-C", a.confPath()}
+	if o.Realtime {
+		args = append(args, "-p")
+	}
 	a.Process, err = o.Root.Start(ctx, Program{
-		Name: "asterisk", Args: []string{"-f", "-C", a.confPath()},
+		Name: "asterisk", Args: args,
 		Binds: a.binds, Files: a.params.MaxFiles,
 		Stdout: a.out, Stderr: a.out,
 	})
