@@ -40,7 +40,6 @@ type simCall struct {
 	executed map[string]int // by command
 	closed   bool
 	hungUp   bool
-	seq      uint64 // events so far, as the arbiter numbers them
 }
 
 // simWorker follows the protocol from the pool's side.

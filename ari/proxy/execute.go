@@ -35,8 +35,8 @@ type execution struct {
 }
 
 // execute carries out a command and reports its result to the arbiter.
-func (g *Gateway) execute(a ActExecute) {
-	ctx, cancel := context.WithTimeout(g.workCtx, min(a.Command.TTL, maxTTL))
+func (g *Gateway) execute(ctx context.Context, a ActExecute) {
+	ctx, cancel := context.WithTimeout(ctx, min(a.Command.TTL, maxTTL))
 	defer cancel()
 	g.mu.Lock()
 	x := &execution{g: g, session: a.Session, call: g.calls[a.Session], first: a.First}
@@ -151,7 +151,9 @@ func (x *execution) resolve(ctx context.Context, body []byte) (StepResult, error
 func (x *execution) lookUp(ctx context.Context, args MediaArgs) ([]resolvedSound, error) {
 	if x.first && x.call != nil {
 		x.first = false
-		progress := time.AfterFunc(progressWithin, func() { x.g.spawnLate(func() { x.g.ring(x.call) }) })
+		progress := time.AfterFunc(progressWithin, func() {
+			x.g.spawnLate(func(ctx context.Context) { x.g.ring(ctx, x.call) })
+		})
 		defer progress.Stop()
 	}
 	return x.g.resolver.all(ctx, args)

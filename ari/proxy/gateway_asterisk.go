@@ -93,20 +93,20 @@ func (g *Gateway) reconcile(ctx context.Context) error {
 		}
 	}
 	if len(strays) > 0 {
-		g.spawn(func() { g.endStrays(strays) })
+		g.spawn(func(ctx context.Context) { g.endStrays(ctx, strays) }) //nolint:contextcheck // it outlives this connection to Asterisk
 	}
 	return nil
 }
 
 // endStrays ends channels that have been left in the application by an
 // earlier life of the gateway, or whose StasisStart was lost.
-func (g *Gateway) endStrays(ids []string) {
+func (g *Gateway) endStrays(ctx context.Context, ids []string) {
 	select {
-	case <-g.workCtx.Done():
+	case <-ctx.Done():
 		return
 	case <-time.After(strayTime):
 	}
-	ctx, cancel := context.WithTimeout(g.workCtx, DefaultTTL)
+	ctx, cancel := context.WithTimeout(ctx, DefaultTTL)
 	defer cancel()
 	for _, id := range ids {
 		g.mu.Lock()

@@ -21,14 +21,11 @@ type call struct {
 	channel string
 	started time.Time
 	caller  string
+	log     zerolog.Logger
 
 	mu       sync.Mutex
 	answered bool
 	leases   map[string][]func() // by playback: files that are being played
-}
-
-func (c *call) log(e *zerolog.Event) *zerolog.Event {
-	return e.Str("call", c.id).Str("session", c.channel)
 }
 
 // answer notes that the call is being answered.
@@ -132,6 +129,7 @@ func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
 	c := &call{
 		id: start.Channel.ProtocolID, channel: h.ChannelID, started: time.Now(), leases: make(map[string][]func()),
 		answered: start.Channel.State == "Up", caller: start.Channel.Caller.Number,
+		log: g.opts.Log.With().Str("call", start.Channel.ProtocolID).Str("session", h.ChannelID).Logger(),
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,7 +145,7 @@ func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
 			return
 		}
 	}
-	c.log(g.opts.Log.Debug()).Msg("call arrived")
+	c.log.Debug().Msg("call arrived")
 	g.step(MsgStart{Session: session, Raw: raw})
 }
 
@@ -159,24 +157,24 @@ func (g *Gateway) acceptedBy(a ActAccepted) {
 	if c == nil {
 		return
 	}
-	c.log(g.opts.Log.Debug()).Str("worker", a.Worker).Dur("waited_ms", a.Waited).Msg("worker took the call")
+	c.log.Debug().Str("worker", a.Worker).Dur("waited_ms", a.Waited).Msg("worker took the call")
 	if a.Bare {
-		g.spawn(func() { g.ring(c) })
+		g.spawn(func(ctx context.Context) { g.ring(ctx, c) })
 	}
 }
 
 // ring makes Asterisk send 180, so that the edge knows that someone is there.
 // It does nothing to an answered call, whose caller would hear ringing.
-func (g *Gateway) ring(c *call) {
+func (g *Gateway) ring(ctx context.Context, c *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.answered {
 		return
 	}
-	ctx, cancel := context.WithTimeout(g.workCtx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if err := g.client.Channels().Ring(ctx, c.channel); err != nil && !ari.IsNotFound(err) && !ari.IsConflict(err) {
-		c.log(g.opts.Log.Warn()).Err(err).Msg("ringing was not signalled")
+		c.log.Warn().Err(err).Msg("ringing was not signalled")
 	}
 }
 
@@ -188,12 +186,12 @@ func (g *Gateway) refuseCall(session string, r Refusal) {
 		return
 	}
 	g.metrics.refused.WithLabelValues(r.Label).Inc()
-	c.log(g.opts.Log.Warn()).Int("status", r.Status).Str("reason", r.Reason).Msg("call refused")
-	g.spawn(func() {
-		ctx, cancel := context.WithTimeout(g.workCtx, DefaultTTL)
+	c.log.Warn().Int("status", r.Status).Str("reason", r.Reason).Msg("call refused")
+	g.spawn(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, DefaultTTL)
 		defer cancel()
 		if err := g.refuse(ctx, c.channel, RefuseArgs{Status: r.Status, Reason: r.Reason}); err != nil {
-			c.log(g.opts.Log.Warn()).Err(err).Msg("call was not refused in form; it is hung up")
+			c.log.Warn().Err(err).Msg("call was not refused in form; it is hung up")
 			g.hangup(ctx, c.channel)
 		}
 	})
@@ -255,13 +253,13 @@ func (g *Gateway) abandon(a ActAbandon) {
 	if c == nil {
 		return
 	}
-	c.log(g.opts.Log.Error()).Str("worker", a.Worker).Str("reason", a.Reason).Msg("call lost its worker and is ended")
-	g.spawn(func() { g.sweep(a.Session) })
+	c.log.Error().Str("worker", a.Worker).Str("reason", a.Reason).Msg("call lost its worker and is ended")
+	g.spawn(func(ctx context.Context) { g.sweep(ctx, a.Session) })
 }
 
 // sweep ends a session's channel, or notes that it is gone already.
-func (g *Gateway) sweep(session string) {
-	ctx, cancel := context.WithTimeout(g.workCtx, DefaultTTL)
+func (g *Gateway) sweep(ctx context.Context, session string) {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTTL)
 	defer cancel()
 	err := g.client.Channels().Hangup(ctx, session, nil)
 	switch {
@@ -281,7 +279,7 @@ func (g *Gateway) closeCall(a ActClosed) {
 		return
 	}
 	g.metrics.ended.Inc()
-	e := c.log(g.opts.Log.Info()).Str("caller", c.caller).Dur("lasted_ms", time.Since(c.started))
+	e := c.log.Info().Str("caller", c.caller).Dur("lasted_ms", time.Since(c.started))
 	if len(a.Outcome) > 0 {
 		e = e.RawJSON("outcome", a.Outcome)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -122,7 +123,7 @@ func (g *Gateway) carryOut(action Action) {
 	case ActAccepted:
 		g.acceptedBy(a)
 	case ActExecute:
-		g.spawn(func() { g.execute(a) })
+		g.spawn(func(ctx context.Context) { g.execute(ctx, a) })
 	case ActReply:
 		g.reply(a)
 	case ActRenewed:
@@ -132,7 +133,7 @@ func (g *Gateway) carryOut(action Action) {
 	case ActAbandon:
 		g.abandon(a)
 	case ActSweep:
-		g.spawn(func() { g.sweep(a.Session) })
+		g.spawn(func(ctx context.Context) { g.sweep(ctx, a.Session) })
 	case ActClosed:
 		g.closeCall(a)
 	}
@@ -178,13 +179,14 @@ func (g *Gateway) publish(subject, reply string, header any, parts ...[]byte) {
 	}
 }
 
-// spawn runs f on a goroutine that Run waits for.
-func (g *Gateway) spawn(f func()) {
-	g.work.Go(f)
+// spawn runs f on a goroutine that Run waits for; its context ends with the
+// gateway.
+func (g *Gateway) spawn(f func(ctx context.Context)) {
+	g.work.Go(func() { f(g.workCtx) })
 }
 
 // spawnLate is spawn for timers, which may fire when Run has ended.
-func (g *Gateway) spawnLate(f func()) {
+func (g *Gateway) spawnLate(f func(ctx context.Context)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.closed {

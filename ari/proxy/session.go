@@ -190,9 +190,12 @@ func (s *Session) Do(ctx context.Context, c Command) (Result, error) {
 	}
 }
 
+// over returns why the session has ended here, nil when it has not.
+func (s *Session) over() error { return context.Cause(s.ctx) }
+
 // why prefers the end of the session over other errors.
 func (s *Session) why(err error) error {
-	if errors.Is(context.Cause(s.ctx), ErrMoved) {
+	if errors.Is(s.over(), ErrMoved) {
 		return ErrMoved
 	}
 	return err
@@ -221,7 +224,7 @@ func (s *Session) try(ctx context.Context, c Command) (r Result, again bool, err
 		s.w.metrics.resends.Inc()
 		return Result{}, true, nil
 	case <-s.ctx.Done():
-		return Result{}, false, context.Cause(s.ctx)
+		return Result{}, false, s.over()
 	case <-ctx.Done():
 		return Result{}, false, context.Cause(ctx)
 	}
@@ -250,7 +253,7 @@ func (s *Session) pause(ctx context.Context) error {
 	case <-t.C:
 		return nil
 	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
+		return s.over()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

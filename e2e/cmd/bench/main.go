@@ -12,6 +12,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -42,7 +43,7 @@ func main() {
 		}
 		b.rates = append(b.rates, n)
 	}
-	if err := b.run(ctx); err != nil {
+	if err := b.run(ctx, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -76,9 +77,9 @@ func (r row) total() time.Duration {
 
 const format = "%-26s %6s %6s %6s %9s %9s %11s %9s  %s\n"
 
-func printTable(rows []row) {
-	fmt.Printf("\n"+format, "", "", "", "", "INVITE→200", "", "CPU ms/call", "", "")
-	fmt.Printf(format, "what", "call/s", "calls", "failed", "p50 ms", "p99 ms", "Asterisk", "Asterism", "of which")
+func printTable(w io.Writer, rows []row) {
+	fmt.Fprintf(w, "\n"+format, "", "", "", "", "INVITE→200", "", "CPU ms/call", "", "")
+	fmt.Fprintf(w, format, "what", "call/s", "calls", "failed", "p50 ms", "p99 ms", "Asterisk", "Asterism", "of which")
 	for _, r := range rows {
 		var parts []string
 		for _, s := range r.ours {
@@ -92,12 +93,12 @@ func printTable(rows []row) {
 		if len(r.ours) > 0 {
 			ours = ms(r.total())
 		}
-		fmt.Printf(format, r.what, strconv.Itoa(r.rate), strconv.Itoa(r.calls), failed, p50, p99, asterisk, ours, strings.Join(parts, ", "))
+		fmt.Fprintf(w, format, r.what, strconv.Itoa(r.rate), strconv.Itoa(r.calls), failed, p50, p99, asterisk, ours, strings.Join(parts, ", "))
 	}
 }
 
 // printRatios compares what is to be compared.
-func printRatios(rows []row) {
+func printRatios(w io.Writer, rows []row) {
 	byName := make(map[string]map[int]row)
 	for _, r := range rows {
 		if byName[r.what] == nil {
@@ -105,17 +106,17 @@ func printRatios(rows []row) {
 		}
 		byName[r.what][r.rate] = r
 	}
-	fmt.Println()
+	fmt.Fprintln(w)
 	for _, r := range rows {
 		switch r.what {
 		case splitName:
 			skeleton, plain := byName[skeletonName][r.rate], byName[plainName+" A"][r.rate]
-			fmt.Printf("%3d/s, three processes: %s ms CPU a call (≤ 4.0), %.2f × the skeleton (≤ 1.5), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
+			fmt.Fprintf(w, "%3d/s, three processes: %s ms CPU a call (≤ 4.0), %.2f × the skeleton (≤ 1.5), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
 				r.rate, ms(r.total()), float64(r.total())/float64(max(skeleton.total(), 1)),
 				(r.p50-plain.p50).Seconds()*1000, r.failed, plain.failed)
 		case runName:
 			plain := byName[plainName+" B"][r.rate]
-			fmt.Printf("%3d/s, asterism run:    %s ms CPU a call (≤ 2.0), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
+			fmt.Fprintf(w, "%3d/s, asterism run:    %s ms CPU a call (≤ 2.0), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
 				r.rate, ms(r.total()), (r.p50-plain.p50).Seconds()*1000, r.failed, plain.failed)
 		}
 	}

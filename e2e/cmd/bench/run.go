@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,7 +34,7 @@ type bench struct {
 	rows     []row
 }
 
-func (b *bench) run(ctx context.Context) error {
+func (b *bench) run(ctx context.Context, w io.Writer) error {
 	var err error
 	if b.root, err = telephony.Prepare(ctx, telephony.Config{}); err != nil {
 		return err
@@ -51,8 +52,8 @@ func (b *bench) run(ctx context.Context) error {
 	if err := b.single(ctx); err != nil {
 		return err
 	}
-	printTable(b.rows)
-	printRatios(b.rows)
+	printTable(w, b.rows)
+	printRatios(w, b.rows)
 	return nil
 }
 

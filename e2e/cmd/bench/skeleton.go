@@ -117,12 +117,34 @@ func skeletonWorker(nc *nats.Conn) error {
 	select {}
 }
 
+// awaitWorker waits until the worker answers.
+func awaitWorker(nc *nats.Conn) error {
+	hello, err := nc.SubscribeSync("g.skeleton.1.r.hello")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = hello.Unsubscribe() }()
+	for range 100 {
+		if err := nc.PublishMsg(&nats.Msg{Subject: "w.skeleton.1.assign", Reply: "g.skeleton.1.r.hello"}); err != nil {
+			return err
+		}
+		// Without a subscriber the answer is empty: nobody is there yet.
+		if m, err := hello.NextMsg(100 * time.Millisecond); err == nil && len(m.Data) > 0 {
+			return nil
+		}
+	}
+	return errors.New("the worker does not answer")
+}
+
 // skeletonGateway places calls and ends when the last has ended.
 func skeletonGateway(nc *nats.Conn, rate, calls int) error {
 	assign, result, event := make([]byte, assignSize), make([]byte, resultSize), make([]byte, eventSize)
 	var ended sync.WaitGroup
 	ended.Add(calls)
 	_, err := nc.Subscribe("g.skeleton.1.>", func(m *nats.Msg) {
+		if strings.HasPrefix(m.Subject, "g.skeleton.1.r.hello") {
+			return
+		}
 		_ = nc.Publish(m.Reply, result)
 		if strings.HasSuffix(m.Subject, ".command") {
 			ended.Done()
@@ -136,7 +158,9 @@ func skeletonGateway(nc *nats.Conn, rate, calls int) error {
 	if err := nc.FlushTimeout(time.Second); err != nil {
 		return err
 	}
-	time.Sleep(500 * time.Millisecond) // for the worker's subscription
+	if err := awaitWorker(nc); err != nil {
+		return err
+	}
 	t := time.NewTicker(time.Second / time.Duration(rate))
 	defer t.Stop()
 	for range calls {
