@@ -97,8 +97,18 @@ func redact(urls string) string {
 	return strings.Join(parts, ",")
 }
 
+// answerWithin is how long NATS may take to answer a ping. With [lookEvery] it
+// must be well below the lease less the second between two renewals.
+const answerWithin = time.Second
+
 // Up reports whether the connection stands now.
 func (c *Conn) Up() bool { return c.nc.IsConnected() }
+
+// answers reports whether the server at the other end is alive, which a
+// connection that merely stands does not tell. It takes up to answerWithin.
+func (c *Conn) answers() bool {
+	return c.Up() && c.nc.FlushTimeout(answerWithin) == nil
+}
 
 // Close closes the connection after what was published has been sent, or
 // after two seconds.

@@ -78,7 +78,7 @@ type Gateway struct {
 	subs     []*nats.Subscription
 	timer    *time.Timer
 	work     sync.WaitGroup // commands and other requests under way
-	workCtx  context.Context
+	workCtx  context.Context //nolint:containedctx // its end is the end of all work under way
 	stopWork context.CancelFunc
 
 	mu       sync.Mutex
@@ -339,17 +339,28 @@ func (g *Gateway) heartbeat(hello bool) {
 	}
 }
 
-// watchLink follows the connection to NATS.
+// lookEvery is how often the gateway makes sure that NATS answers.
+const lookEvery = 500 * time.Millisecond
+
+// watchLink follows the connection to NATS. A server that is frozen is away
+// too: otherwise its silence would be taken for that of the workers, and their
+// calls would be ended.
 func (g *Gateway) watchLink(ctx context.Context) {
 	nc := g.opts.Conn.nc
 	changes := nc.StatusChanged()
 	defer nc.RemoveStatusListener(changes)
-	for {
-		up := g.opts.Conn.Up()
-		g.handle(MsgLink{Up: up})
-		if up {
-			g.heartbeat(true)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	known := false // whether the arbiter knows of the present state
+	for was := false; ; {
+		up := g.opts.Conn.answers()
+		if !known || up != was {
+			g.handle(MsgLink{Up: up})
+			if up {
+				g.heartbeat(true)
+			}
 		}
+		was, known = up, true
 		select {
 		case <-ctx.Done():
 			return
@@ -357,6 +368,8 @@ func (g *Gateway) watchLink(ctx context.Context) {
 			if !ok {
 				return
 			}
+			known = false
+		case <-look.C:
 		}
 	}
 }

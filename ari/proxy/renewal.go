@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,6 +32,13 @@ func newNodeLink(key string) *nodeLink {
 		// The assignment itself is the gateway's word.
 		heard: time.Now(), renewed: make(chan struct{}),
 	}
+}
+
+// before reports whether this is a life of the node before its boot-th start.
+func (n *nodeLink) before(node string, boot uint64) bool {
+	name, started, _ := strings.Cut(n.key, ".")
+	number, err := strconv.ParseUint(started, 10, 64)
+	return err == nil && name == node && number < boot
 }
 
 // subject is where messages of a kind go.

@@ -217,11 +217,27 @@ func (w *Worker) heartbeat() {
 	}
 }
 
-// gatewayBeat answers a gateway that has just started.
+// gatewayBeat answers a gateway that has just started. The sessions of its
+// earlier starts are nobody's any more: it ends their channels.
 func (w *Worker) gatewayBeat(m *nats.Msg) {
 	var hb Heartbeat
-	if err := json.Unmarshal(m.Data, &hb); err == nil && hb.Hello {
-		w.beatNow()
+	if err := json.Unmarshal(m.Data, &hb); err != nil || !hb.Hello {
+		return
+	}
+	w.beatNow()
+	boot, err := strconv.ParseUint(hb.Boot, 10, 64)
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.nodes {
+		if !n.before(hb.Name, boot) {
+			continue
+		}
+		for _, s := range n.sessions {
+			s.cancel(ErrMoved)
+		}
 	}
 }
 

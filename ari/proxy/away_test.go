@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+
+	"github.com/rs/zerolog"
+)
+
+// relay carries connections to a server, and stops carrying when frozen. The
+// connections stand nevertheless.
+type relay struct {
+	net.Listener
+
+	frozen sync.RWMutex // held by who freezes
+	work   sync.WaitGroup
+}
+
+func newRelay(t *testing.T, server string) *relay {
+	t.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{Listener: l}
+	r.work.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := new(net.Dialer).DialContext(t.Context(), "tcp", server)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			r.work.Go(func() { r.carry(in, out) })
+			r.work.Go(func() { r.carry(out, in) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		r.work.Wait()
+	})
+	return r
+}
+
+func (r *relay) carry(to, from net.Conn) {
+	defer func() { _, _ = to.Close(), from.Close() }()
+	_, _ = io.Copy(struct{ io.Writer }{to}, readerFunc(func(b []byte) (int, error) {
+		n, err := from.Read(b)
+		r.frozen.RLock()
+		defer r.frozen.RUnlock()
+		return n, err
+	}))
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// A connection to a server that is frozen stands, and answers nothing.
+func TestFrozenServerDoesNotAnswer(t *testing.T) {
+	f := newFabricOn(t, "127.0.0.1")
+	u, err := url.Parse(f.nats.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, u.Host)
+	c, err := Connect(ConnOptions{URL: "nats://" + r.Addr().String(), User: string(RoleGateway), Password: "g", Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	f.eventually("it answers", c.answers)
+	r.frozen.Lock()
+	if c.answers() || !c.Up() {
+		t.Errorf("frozen: answers %v, stands %v; want a connection that stands and does not answer", c.answers(), c.Up())
+	}
+	r.frozen.Unlock()
+	f.eventually("it answers again", c.answers)
+}
+
+// Sessions of a gateway that has died end when it is there again: it ends
+// their channels and knows nothing of them.
+func TestSessionsEndWhenTheirGatewayStartsAgain(t *testing.T) {
+	f := newFabric(t)
+	why := make(chan error, 1)
+	w := f.worker("one", func(ctx context.Context, r *testRunner) {
+		r.Accept()
+		<-ctx.Done()
+		why <- context.Cause(ctx)
+	})
+	c := f.call("1", "", "end")
+	f.eventually("the call is taken", func() bool { return w.Sessions() == 1 })
+	beat := func(boot string, hello bool) {
+		data, err := json.Marshal(Heartbeat{Name: "node", Boot: boot, Hello: hello})
+		if err == nil {
+			err = f.gateway.opts.Conn.send("hb.g.node", "", data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	beat("1", true)
+	beat("0", true)
+	beat("2", false)
+	if err := f.gateway.opts.Conn.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-why:
+		t.Fatalf("the session ended with %v although its gateway lives", err)
+	default:
+	}
+	beat("2", true)
+	if err := <-why; !errors.Is(err, ErrMoved) {
+		t.Errorf("the session ended with %v, want ErrMoved", err)
+	}
+	f.eventually("the worker is idle", func() bool { return w.Sessions() == 0 })
+	c.Hangup()
+}
