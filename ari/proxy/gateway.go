@@ -77,7 +77,7 @@ type Gateway struct {
 	key      string
 	subs     []*nats.Subscription
 	timer    *time.Timer
-	work     sync.WaitGroup // commands and other requests under way
+	work     sync.WaitGroup  // commands and other requests under way
 	workCtx  context.Context //nolint:containedctx // its end is the end of all work under way
 	stopWork context.CancelFunc
 
