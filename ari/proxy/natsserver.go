@@ -129,6 +129,10 @@ func (s *Server) URL() string {
 	return s.srv.ClientURL()
 }
 
+// Subscriptions returns how many subscriptions the clients have, and the
+// server itself.
+func (s *Server) Subscriptions() int { return int(s.srv.NumSubscriptions()) }
+
 // Close stops the server and waits for it.
 func (s *Server) Close() {
 	s.srv.Shutdown()

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"asterism/ari/proxy"
 	"asterism/cmd/asterism/internal/config"
 )
@@ -76,6 +78,9 @@ func (a *app) openNATSServer(ctx context.Context) (*natsServer, error) {
 	if s.Server, err = proxy.NewServer(ctx, o); err != nil {
 		return nil, err
 	}
+	a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "asterism_nats_subscriptions", Help: "Subscriptions of all clients of the NATS server in this process.",
+	}, func() float64 { return float64(s.Subscriptions()) }))
 	a.onClose("nats server", func(context.Context) error {
 		s.Close()
 		return nil
