@@ -67,7 +67,7 @@ func (s *shelf) Open(_ context.Context, name string, _ bool, _ string) (proxy.Me
 	if m.problem != "" {
 		return proxy.MediaFile{}, &proxy.MediaTrouble{Problem: string(m.problem), Message: "says the shelf"}
 	}
-	return proxy.MediaFile{Path: "/media/" + name, Length: m.length, Release: func() {}}, nil
+	return proxy.MediaFile{Path: "/media/" + name, Length: m.length}, nil
 }
 
 // Silence implements [proxy.Media].

@@ -41,7 +41,6 @@ func (g *Gateway) execute(ctx context.Context, a ActExecute) {
 	g.mu.Lock()
 	x := &execution{g: g, session: a.Session, call: g.calls[a.Session], first: a.First}
 	g.mu.Unlock()
-	defer func() { releaseAll(x.resolved) }()
 	var out Outcome
 	for _, step := range a.Command.Steps {
 		r, err := x.do(ctx, step)
@@ -141,7 +140,6 @@ func (x *execution) resolve(ctx context.Context, body []byte) (StepResult, error
 	if err != nil {
 		return x.trouble(err), nil
 	}
-	releaseAll(x.resolved)
 	x.resolved, x.args = sounds, args
 	return StepResult{Code: http.StatusOK, Body: mediaAnswer(sounds)}, nil
 }
@@ -188,17 +186,9 @@ func (x *execution) play(ctx context.Context, body []byte) (StepResult, error) {
 		if sounds, err = x.lookUp(ctx, args); err != nil {
 			return x.trouble(err), nil
 		}
-	} else {
-		x.resolved = nil
-	}
-	if x.call != nil {
-		x.call.hold(args.ID, sounds)
 	}
 	r, err := x.g.startPlayback(ctx, x.session, args, sounds)
 	if err != nil || !r.OK() {
-		if x.call != nil {
-			x.call.release(args.ID)
-		}
 		return r, err
 	}
 	r.Body = mediaAnswer(sounds)

@@ -25,7 +25,6 @@ type call struct {
 
 	mu       sync.Mutex
 	answered bool
-	leases   map[string][]func() // by playback: files that are being played
 }
 
 // answer notes that the call is being answered.
@@ -33,41 +32,6 @@ func (c *call) answer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answered = true
-}
-
-// hold keeps the files of a playback until it has ended.
-func (c *call) hold(playback string, sounds []resolvedSound) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range sounds {
-		if s.release != nil {
-			c.leases[playback] = append(c.leases[playback], s.release)
-		}
-	}
-}
-
-// release lets the files of a playback go.
-func (c *call) release(playback string) {
-	c.mu.Lock()
-	held := c.leases[playback]
-	delete(c.leases, playback)
-	c.mu.Unlock()
-	for _, f := range held {
-		f()
-	}
-}
-
-// releaseAll lets all files go.
-func (c *call) releaseAll() {
-	c.mu.Lock()
-	held := c.leases
-	c.leases = make(map[string][]func())
-	c.mu.Unlock()
-	for _, fs := range held {
-		for _, f := range fs {
-			f()
-		}
-	}
 }
 
 // lazyEvents wake no worker: they travel with the next event that does.
@@ -98,13 +62,9 @@ func (g *Gateway) event(raw []byte) {
 		return
 	}
 	g.mu.Lock()
-	c := g.calls[session]
+	defer g.mu.Unlock()
 	ended := h.ChannelID == session && (h.Type == "StasisEnd" || h.Type == "ChannelDestroyed")
 	g.step(MsgEvent{Session: session, Raw: raw, Lazy: slices.Contains(lazyEvents, h.Type), Gone: ended})
-	g.mu.Unlock()
-	if c != nil && h.Type == "PlaybackFinished" {
-		c.release(h.PlaybackID)
-	}
 }
 
 // sessionOfEvent returns the session that an event belongs to, "" for none.
@@ -127,7 +87,7 @@ func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
 		return
 	}
 	c := &call{
-		id: start.Channel.ProtocolID, channel: h.ChannelID, started: time.Now(), leases: make(map[string][]func()),
+		id: start.Channel.ProtocolID, channel: h.ChannelID, started: time.Now(),
 		answered: start.Channel.State == "Up", caller: start.Channel.Caller.Number,
 		log: g.opts.Log.With().Str("call", start.Channel.ProtocolID).Str("session", h.ChannelID).Logger(),
 	}
@@ -284,7 +244,6 @@ func (g *Gateway) closeCall(a ActClosed) {
 		e = e.RawJSON("outcome", a.Outcome)
 	}
 	e.Msg("call ended")
-	c.releaseAll()
 }
 
 // statusText is for answers that the gateway gives in Asterisk's place.

@@ -26,13 +26,11 @@ type Media interface {
 	Silence(ctx context.Context, d time.Duration) (MediaFile, error)
 }
 
-// MediaFile is a file that Asterisk can play.
+// MediaFile is a file that Asterisk can play. It stays for at least its length
+// and some minutes.
 type MediaFile struct {
 	Path   string // absolute, without extension
 	Length time.Duration
-	// Release must be called when the file is not played any more; until then
-	// it stays.
-	Release func()
 }
 
 func (t *MediaTrouble) Error() string {
@@ -68,9 +66,8 @@ var tones = []string{"busy", "callwaiting", "congestion", "dial", "dialrecall", 
 
 // resolvedSound is a sound that can be played now.
 type resolvedSound struct {
-	uri     string
-	length  time.Duration // < 0: unknown
-	release func()        // nil when there is nothing to release
+	uri    string
+	length time.Duration // < 0: unknown
 }
 
 // resolver turns the sounds of a [MediaArgs] into what ARI plays.
@@ -96,7 +93,7 @@ func newResolver(media Media, client *ari.Client) *resolver {
 	return &resolver{media: media, client: client, known: make(map[string]knownSound)}
 }
 
-// all resolves sounds in order; on an error what was resolved is released.
+// all resolves sounds in order.
 func (r *resolver) all(ctx context.Context, args MediaArgs) ([]resolvedSound, error) {
 	if len(args.Sounds) == 0 || len(args.Sounds) > maxParts {
 		return nil, &MediaTrouble{Problem: ProblemInvalid, Message: fmt.Sprintf("%d sounds, expected 1 to %d", len(args.Sounds), maxParts)}
@@ -105,7 +102,6 @@ func (r *resolver) all(ctx context.Context, args MediaArgs) ([]resolvedSound, er
 	for _, sound := range args.Sounds {
 		s, err := r.one(ctx, sound, args.Language)
 		if err != nil {
-			releaseAll(out)
 			t, ok := errors.AsType[*MediaTrouble](err)
 			if !ok {
 				t = &MediaTrouble{Problem: ProblemUnavailable, Message: err.Error()}
@@ -116,14 +112,6 @@ func (r *resolver) all(ctx context.Context, args MediaArgs) ([]resolvedSound, er
 		out = append(out, s)
 	}
 	return out, nil
-}
-
-func releaseAll(sounds []resolvedSound) {
-	for _, s := range sounds {
-		if s.release != nil {
-			s.release()
-		}
-	}
 }
 
 // one resolves one sound.
@@ -182,7 +170,7 @@ func (r *resolver) silence(ctx context.Context, ms string) (resolvedSound, error
 }
 
 func file(f MediaFile) resolvedSound {
-	return resolvedSound{uri: "sound:" + f.Path, length: f.Length, release: f.Release}
+	return resolvedSound{uri: "sound:" + f.Path, length: f.Length}
 }
 
 // stored resolves a prompt in object storage.

@@ -60,12 +60,10 @@ func (m *nodeMedia) Silence(ctx context.Context, d time.Duration) (proxy.MediaFi
 	return mediaFile(f, fmt.Sprintf("silence of %v", d), err)
 }
 
-// mediaFile turns what the cache says into what the fabric understands. The
-// cache keeps a file for its own length and a while, so there is nothing to
-// release.
+// mediaFile turns what the cache says into what the fabric understands.
 func mediaFile(f media.File, name string, err error) (proxy.MediaFile, error) {
 	if err == nil {
-		return proxy.MediaFile{Path: f.Path, Length: f.Duration, Release: func() {}}, nil
+		return proxy.MediaFile{Path: f.Path, Length: f.Duration}, nil
 	}
 	problem := proxy.ProblemUnavailable
 	switch {

@@ -32,7 +32,7 @@ func (prompts) Open(_ context.Context, name string, _ bool, _ string) (proxy.Med
 	if err != nil {
 		return proxy.MediaFile{}, &proxy.MediaTrouble{Problem: proxy.ProblemNotFound, Message: "no prompt of this bench"}
 	}
-	return proxy.MediaFile{Path: promptPath + ms, Length: time.Duration(n) * time.Millisecond, Release: func() {}}, nil
+	return proxy.MediaFile{Path: promptPath + ms, Length: time.Duration(n) * time.Millisecond}, nil
 }
 
 // Silence implements [proxy.Media].
@@ -230,7 +230,7 @@ func (n *node) sweep(t *tally) int {
 func judge(s aritest.CallState) string {
 	switch {
 	case !s.Answered:
-		return fmt.Sprintf("refused with %d", s.SIPStatus)
+		return strings.TrimRight(fmt.Sprintf("refused with %d: %s", s.SIPStatus, s.Reason), ": ")
 	case len(s.Heard) == 0:
 		return "heard nothing"
 	case !s.Heard[0].Completed:
