@@ -147,9 +147,12 @@ func (a *Arbiter) renew(now time.Time, m MsgRenew) {
 	listed := make(map[string]bool, len(m.Entries))
 	for _, e := range m.Entries {
 		s, ok := a.sessions[e.Session]
-		if !ok || s.token != e.Token || s.worker != m.Worker || s.state != stateOwned {
+		if !ok || s.token != e.Token || s.worker != m.Worker {
 			stale = append(stale, e.Session)
 			continue
+		}
+		if s.state != stateOwned {
+			continue // the renewal has overtaken the acceptance
 		}
 		listed[e.Session] = true
 		s.lease, s.missing = now.Add(leaseTime), 0

@@ -297,6 +297,18 @@ func TestForeignRenewalIsStale(t *testing.T) {
 	}
 }
 
+// A worker renews what it has been given, whether or not its acceptance has
+// left already: it must not be told that the session is somebody else's.
+func TestRenewalBeforeTheAcceptanceIsNotStale(t *testing.T) {
+	b := newBench(t, "one")
+	assign := one[ActAssign](t, b.step(MsgStart{Session: "c", Raw: []byte("start")}))
+	entry := renewEntry{"c", assign.Token, 1}
+	if r := one[ActRenewed](t, b.step(MsgRenew{Worker: assign.Worker, Entries: []renewEntry{entry}, Reply: "r"})); len(r.Stale) != 0 {
+		t.Fatalf("an assigned session is said to be stale: %v", r.Stale)
+	}
+	one[ActAccepted](t, b.step(MsgAccept{Session: "c", Token: assign.Token}))
+}
+
 func TestSessionClosesWhenChannelAndFlowHaveEnded(t *testing.T) {
 	for _, channelFirst := range []bool{true, false} {
 		b, assign := owned(t)

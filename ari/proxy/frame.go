@@ -26,7 +26,7 @@ var ErrFrame = errors.New("malformed frame")
 // encodeFrame returns the frame of header and parts. It fails when the frame
 // would be larger than [MaxFrame].
 func encodeFrame(header any, parts ...[]byte) ([]byte, error) {
-	h, err := json.Marshal(header)
+	h, err := marshalHeader(header)
 	if err != nil {
 		return nil, fmt.Errorf("encoding frame header: %w", err)
 	}

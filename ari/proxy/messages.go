@@ -233,7 +233,7 @@ func (e *StepError) Error() string {
 
 // commandFrame encodes a command; it is a part of an accept frame or a frame
 // of its own.
-func (c Command) header(session string, token Token, ack uint64) commandHeader {
+func (c *Command) header(session string, token Token, ack uint64) commandHeader {
 	ttl := c.TTL
 	if ttl <= 0 {
 		ttl = DefaultTTL
@@ -245,7 +245,7 @@ func (c Command) header(session string, token Token, ack uint64) commandHeader {
 }
 
 // parts returns the parts of the command's frame.
-func (c Command) parts() [][]byte {
+func (c *Command) parts() [][]byte {
 	parts := make([][]byte, 0, len(c.Steps)+len(c.Records)+1)
 	for _, s := range c.Steps {
 		parts = append(parts, s.Body)

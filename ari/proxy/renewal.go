@@ -103,7 +103,7 @@ func (w *Worker) renewAll() {
 func (w *Worker) renew(n *nodeLink, h renewHeader) {
 	subject, number, ch := w.request()
 	sent := time.Now()
-	if w.conn.publish(n.subject(kindRenew), subject, h) != nil {
+	if w.conn.publish(n.subject(kindRenew), subject, &h) != nil {
 		w.giveUp(number)
 		return
 	}

@@ -141,31 +141,39 @@ func (s *Session) Accept() {
 	if s.acceptTo == "" {
 		return
 	}
-	_ = s.w.conn.publish(s.acceptTo, "", acceptHeader{Session: s.id, Token: s.token})
+	_ = s.w.conn.publish(s.acceptTo, "", &acceptHeader{Session: s.id, Token: s.token})
 	s.acceptTo = ""
 }
 
-// sendFirst sends a command with the acceptance, if that is still to be sent.
-func (s *Session) sendFirst(c Command, replyTo string) (sent bool, err error) {
+// send sends a command once: with the acceptance, if that is still to be
+// sent, else by itself. The frame is encoded here and not further down: the
+// stack of a session's goroutine is most of an idle session's memory, and
+// encoding is where it is deepest.
+func (s *Session) send(c *Command, replyTo string) error {
 	s.accept.Lock()
 	defer s.accept.Unlock()
-	if s.acceptTo == "" {
-		return false, nil
-	}
-	h := c.header(s.id, s.token, s.seq.Load())
-	err = s.w.conn.publish(s.acceptTo, replyTo, acceptHeader{Session: s.id, Token: s.token, Command: &h}, c.parts()...)
-	if err == nil {
-		s.acceptTo = ""
-	}
-	return true, err
-}
-
-// send sends a command once.
-func (s *Session) send(c Command, replyTo string) error {
-	if sent, err := s.sendFirst(c, replyTo); sent {
+	to := s.acceptTo
+	frame, err := s.encode(c, to != "")
+	if err != nil {
 		return err
 	}
-	return s.w.conn.publish(s.node.subject(kindCommand), replyTo, c.header(s.id, s.token, s.seq.Load()), c.parts()...)
+	if to == "" {
+		to = s.node.subject(kindCommand)
+	}
+	if err := s.w.conn.send(to, replyTo, frame); err != nil {
+		return err
+	}
+	s.acceptTo = ""
+	return nil
+}
+
+// encode returns the frame of a command, or of the acceptance with it.
+func (s *Session) encode(c *Command, accept bool) ([]byte, error) {
+	h := c.header(s.id, s.token, s.seq.Load())
+	if accept {
+		return encodeFrame(&acceptHeader{Session: s.id, Token: s.token, Command: &h}, c.parts()...)
+	}
+	return encodeFrame(&h, c.parts()...)
 }
 
 // Do has the gateway carry out a command and returns its result. It sends the
@@ -180,7 +188,7 @@ func (s *Session) Do(ctx context.Context, c Command) (Result, error) {
 		if err := s.node.confirmed(ctx); err != nil {
 			return Result{}, s.why(err)
 		}
-		r, again, err := s.try(ctx, c)
+		r, again, err := s.try(ctx, &c)
 		if err != nil {
 			return Result{}, s.why(err)
 		}
@@ -203,7 +211,7 @@ func (s *Session) why(err error) error {
 
 // try sends a command once and waits for its answer; again means that there
 // was none and it is to be sent again.
-func (s *Session) try(ctx context.Context, c Command) (r Result, again bool, err error) {
+func (s *Session) try(ctx context.Context, c *Command) (r Result, again bool, err error) {
 	subject, n, ch := s.w.request()
 	defer s.w.giveUp(n)
 	if err := s.send(c, subject); err != nil {
@@ -231,7 +239,7 @@ func (s *Session) try(ctx context.Context, c Command) (r Result, again bool, err
 }
 
 // answered reads the answer to a command.
-func (s *Session) answered(c Command, rep reply) (Result, bool, error) {
+func (s *Session) answered(c *Command, rep reply) (Result, bool, error) {
 	switch rep.header.Status {
 	case statusDone:
 		r, err := rep.header.result(rep.parts)
