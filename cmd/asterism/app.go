@@ -46,6 +46,7 @@ type step struct {
 type part func(context.Context, *app) error
 
 func newApp(role config.Role, cfg config.Config, log zerolog.Logger) *app {
+	oneCore()
 	a := &app{
 		role: role, cfg: cfg, log: log,
 		registry: newRegistry(), checks: newChecks(), failed: make(chan error, 1),
@@ -55,10 +56,10 @@ func newApp(role config.Role, cfg config.Config, log zerolog.Logger) *app {
 }
 
 // oneCore confines the process to one core at a time, unless GOMAXPROCS says
-// otherwise. What a gateway does for a call is a chain of short steps; on more
-// cores the runtime spends a third of the CPU on waking and looking for work
-// (docs/adr/0006), which Asterisk beside it could use. One core carries some
-// 500 new calls a second.
+// otherwise. What a role does for a call is a chain of short steps; on more
+// cores the runtime spends a good part of the CPU on waking threads that then
+// find nothing to do (docs/adr/0006), which Asterisk could use. One core
+// carries some 500 new calls a second; more is a matter of more processes.
 func oneCore() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)

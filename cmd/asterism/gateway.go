@@ -30,7 +30,7 @@ func (c *gatewayCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	oneCore()
+
 	return newApp(config.RoleGateway, cfg, log).Run(ctx, func(ctx context.Context, a *app) error {
 		return a.openGateways(ctx, []config.Node{node}, nil)
 	})

@@ -14,7 +14,7 @@ func (runCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	oneCore()
+
 	return newApp(config.RoleRun, cfg, log).Run(ctx, everything)
 }
 
