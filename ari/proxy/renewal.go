@@ -2,8 +2,7 @@ package proxy
 
 import (
 	"context"
-	"maps"
-	"slices"
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,10 +14,14 @@ import (
 // that a worker has stopped before the gateway gives its sessions away.
 const fenceAfter = 2 * time.Second
 
+// renewSlots is how many parts of the second renewals are spread over.
+const renewSlots = 10
+
 // nodeLink is what a worker knows of one life of a gateway with sessions
 // here.
 type nodeLink struct {
 	key      string // "node.boot"
+	slot     int    // the part of the second in which its sessions are renewed
 	sessions map[string]*Session
 
 	mu      sync.Mutex
@@ -27,8 +30,10 @@ type nodeLink struct {
 }
 
 func newNodeLink(key string) *nodeLink {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(key)) // never fails
 	return &nodeLink{
-		key: key, sessions: make(map[string]*Session),
+		key: key, slot: int(h.Sum32() % renewSlots), sessions: make(map[string]*Session),
 		// The assignment itself is the gateway's word.
 		heard: time.Now(), renewed: make(chan struct{}),
 	}
@@ -81,16 +86,20 @@ func (n *nodeLink) answered(at time.Time) {
 	n.renewed = make(chan struct{})
 }
 
-// renewAll renews the sessions of every node.
-func (w *Worker) renewAll() {
+// renewAll renews the sessions of every node that is due.
+func (w *Worker) renewAll(due func(*nodeLink) bool) {
+	var nodes []*nodeLink
+	var headers []renewHeader
 	w.mu.Lock()
-	nodes := slices.Collect(maps.Values(w.nodes))
-	headers := make([]renewHeader, len(nodes))
-	for i, n := range nodes {
-		headers[i] = renewHeader{Worker: w.key, Sessions: make([]renewEntry, 0, len(n.sessions))}
-		for _, s := range n.sessions {
-			headers[i].Sessions = append(headers[i].Sessions, renewEntry{Session: s.id, Token: s.token, Seq: s.seq.Load()})
+	for _, n := range w.nodes {
+		if !due(n) {
+			continue
 		}
+		h := renewHeader{Worker: w.key, Sessions: make([]renewEntry, 0, len(n.sessions))}
+		for _, s := range n.sessions {
+			h.Sessions = append(h.Sessions, renewEntry{Session: s.id, Token: s.token, Seq: s.seq.Load()})
+		}
+		nodes, headers = append(nodes, n), append(headers, h)
 	}
 	w.mu.Unlock()
 	for i, n := range nodes {

@@ -177,18 +177,25 @@ func (w *Worker) Sessions() int {
 	return len(w.sessions)
 }
 
-// beat sends heartbeats and renewals once a second until ctx ends.
+// beat sends heartbeats and renewals once a second until ctx ends. The
+// renewals are spread over the second: those of all nodes at once would hold
+// up the events of every call.
 func (w *Worker) beat(ctx context.Context) {
-	t := time.NewTicker(time.Second)
+	t := time.NewTicker(time.Second / renewSlots)
 	defer t.Stop()
-	for {
-		w.heartbeat()
-		w.renewAll()
+	w.heartbeat()
+	for slot := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.kick:
+			w.heartbeat()
+			w.renewAll(func(*nodeLink) bool { return true })
 		case <-t.C:
+			if slot = (slot + 1) % renewSlots; slot == 0 {
+				w.heartbeat()
+			}
+			w.renewAll(func(n *nodeLink) bool { return n.slot == slot })
 		}
 	}
 }
