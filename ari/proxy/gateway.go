@@ -221,6 +221,8 @@ func (g *Gateway) Ready() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case ari.IsUnauthorized(g.ariErr):
+		return fmt.Errorf("asterisk refuses the ARI user or password: %w", g.ariErr)
 	case g.ariErr != nil:
 		return fmt.Errorf("asterisk: %w", g.ariErr)
 	case !g.opts.Conn.Up():

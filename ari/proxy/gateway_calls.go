@@ -146,7 +146,7 @@ func (g *Gateway) refuseCall(session string, r Refusal) {
 		return
 	}
 	g.metrics.refused.WithLabelValues(r.Label).Inc()
-	c.log.Warn().Int("status", r.Status).Str("reason", r.Reason).Msg("call refused")
+	c.log.Warn().Int("status", r.Status).Str("cause", r.Label).Str("reason", r.Reason).Msg("call refused")
 	g.spawn(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, DefaultTTL)
 		defer cancel()
