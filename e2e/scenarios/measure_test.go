@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,11 +45,11 @@ func (p *platform) metric(t *testing.T, process, name string) float64 {
 	sum := 0.0
 	lines := bufio.NewScanner(strings.NewReader(page))
 	for lines.Scan() {
-		series, value, _ := strings.Cut(lines.Text(), " ")
-		if bare, _, _ := strings.Cut(series, "{"); bare != name {
+		line := lines.Text() // name{label="…"} value
+		if !strings.HasPrefix(line, name+"{") && !strings.HasPrefix(line, name+" ") {
 			continue
 		}
-		v, err := strconv.ParseFloat(value, 64)
+		v, err := strconv.ParseFloat(line[strings.LastIndex(line, " ")+1:], 64)
 		if err != nil {
 			t.Fatalf("metric %s: %v", name, err)
 		}
@@ -65,6 +66,19 @@ func (p *platform) ready(t *testing.T, process string) (bool, string) {
 		return false, err.Error()
 	}
 	return status == http.StatusOK, body
+}
+
+// unready waits until /readyz of a process is red and says why.
+func (p *platform) unready(t *testing.T, process string, texts ...string) {
+	t.Helper()
+	last := ""
+	if !within(t, patience, func() bool {
+		ready, body := p.ready(t, process)
+		last = body
+		return !ready && !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(body, text) })
+	}) {
+		t.Fatalf("/readyz of %s says %s; want it red, with %q", process, last, texts)
+	}
 }
 
 // channels is how many channels the n-th Asterisk has.

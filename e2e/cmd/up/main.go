@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,6 +28,13 @@ func main() {
 	flag.IntVar(&o.Nodes, "nodes", 1, "number of Asterisks, each with a gateway")
 	flag.BoolVar(&o.Split, "split", false, "run each role as a process of its own")
 	flag.IntVar(&o.Workers, "workers", 1, "number of workers, with -split")
+	flag.StringVar(&o.Dir, "dir", "", "directory for all that changes (default .run in the project)")
+	flag.StringVar(&o.HTTP, "http", "", "where the first process serves HTTP; the others take the next ports (default 127.0.0.1:8080)")
+	flag.StringVar(&o.NATS, "nats", "", "where NATS listens, with -split (default 127.0.0.1:4222)")
+	flag.Func("sip", "addresses of the Asterisks, separated by commas (default 127.0.0.2,127.0.0.3,…)", func(list string) error {
+		o.Addresses = strings.Split(list, ",")
+		return nil
+	})
 	flag.Parse()
 	o.Note = func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -51,7 +59,7 @@ func run(ctx context.Context, o stack.Options) error {
 		}
 		return err
 	}
-	fmt.Fprint(os.Stdout, welcome(s, o.Nodes, time.Since(began)))
+	fmt.Fprint(os.Stdout, welcome(s, &o, time.Since(began)))
 	<-ctx.Done()
 	fmt.Fprintln(os.Stdout, "\nstopping; a second Ctrl-C ends everything at once")
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
