@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"asterism/e2e/measure"
 )
 
 //go:embed call.xml
@@ -25,10 +27,7 @@ type load struct {
 
 // quantile returns the q-quantile of the set-up times.
 func (l load) quantile(q float64) time.Duration {
-	if len(l.setups) == 0 {
-		return 0
-	}
-	return l.setups[min(int(q*float64(len(l.setups))), len(l.setups)-1)]
+	return measure.Quantile(l.setups, q)
 }
 
 // sipp places calls at a rate and waits for their end.
@@ -111,28 +110,4 @@ func readCSV(path string) ([][]string, error) {
 		return nil, fmt.Errorf("%s is empty", filepath.Base(path))
 	}
 	return out, s.Err()
-}
-
-// cpuOf returns the CPU time that a process has used, to 10 ms; zero when it
-// is gone.
-func cpuOf(pid int) time.Duration {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	// Fields 14 and 15 (proc(5)), counted after the name in parentheses.
-	text := string(data)
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 13 {
-		return 0
-	}
-	var ticks int64
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on Linux
 }

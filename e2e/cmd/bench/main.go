@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"asterism/e2e/measure"
 )
 
 func main() {
@@ -83,15 +85,15 @@ func printTable(w io.Writer, rows []row) {
 	for _, r := range rows {
 		var parts []string
 		for _, s := range r.ours {
-			parts = append(parts, fmt.Sprintf("%s %s", s.name, ms(s.cpu)))
+			parts = append(parts, fmt.Sprintf("%s %s", s.name, measure.Ms(s.cpu)))
 		}
-		p50, p99, failed, asterisk := ms(r.p50), ms(r.p99), strconv.Itoa(r.failed), ms(r.asterisk)
+		p50, p99, failed, asterisk := measure.Ms(r.p50), measure.Ms(r.p99), strconv.Itoa(r.failed), measure.Ms(r.asterisk)
 		if r.p50 == 0 {
 			p50, p99, failed, asterisk = "-", "-", "-", "-"
 		}
 		ours := "-"
 		if len(r.ours) > 0 {
-			ours = ms(r.total())
+			ours = measure.Ms(r.total())
 		}
 		fmt.Fprintf(w, format, r.what, strconv.Itoa(r.rate), strconv.Itoa(r.calls), failed, p50, p99, asterisk, ours, strings.Join(parts, ", "))
 	}
@@ -112,14 +114,12 @@ func printRatios(w io.Writer, rows []row) {
 		case splitName:
 			skeleton, plain := byName[skeletonName][r.rate], byName[plainName+" A"][r.rate]
 			fmt.Fprintf(w, "%3d/s, three processes: %s ms CPU a call (≤ 4.0), %.2f × the skeleton (≤ 1.5), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
-				r.rate, ms(r.total()), float64(r.total())/float64(max(skeleton.total(), 1)),
+				r.rate, measure.Ms(r.total()), float64(r.total())/float64(max(skeleton.total(), 1)),
 				(r.p50-plain.p50).Seconds()*1000, r.failed, plain.failed)
 		case runName:
 			plain := byName[plainName+" B"][r.rate]
 			fmt.Fprintf(w, "%3d/s, asterism run:    %s ms CPU a call (≤ 2.0), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
-				r.rate, ms(r.total()), (r.p50-plain.p50).Seconds()*1000, r.failed, plain.failed)
+				r.rate, measure.Ms(r.total()), (r.p50-plain.p50).Seconds()*1000, r.failed, plain.failed)
 		}
 	}
 }
-
-func ms(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1000) }

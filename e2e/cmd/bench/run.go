@@ -9,6 +9,7 @@ import (
 	"time"
 
 	asteriskconf "asterism/asterisk-conf"
+	"asterism/e2e/measure"
 	"asterism/e2e/phone/hear"
 	"asterism/e2e/stack"
 	"asterism/e2e/telephony"
@@ -185,9 +186,9 @@ func (b *bench) measure(ctx context.Context, s *stack.Stack, what, user string, 
 	asterisk := s.Asterisk(1).Pid()
 	before := make([]time.Duration, len(processes))
 	for i, p := range processes {
-		before[i] = cpuOf(s.Process(p).Pid())
+		before[i] = measure.CPU(s.Process(p).Pid())
 	}
-	start := cpuOf(asterisk)
+	start := measure.CPU(asterisk)
 	calls := rate * int(b.length.Seconds())
 	wait := b.profile(ctx, s, rate, processes)
 	load, err := b.sipp(ctx, s.SIP(1), user, rate, calls)
@@ -197,12 +198,12 @@ func (b *bench) measure(ctx context.Context, s *stack.Stack, what, user string, 
 	}
 	r := row{
 		what: what, rate: rate, calls: calls, failed: load.failed, p50: load.quantile(0.5), p99: load.quantile(0.99),
-		asterisk: (cpuOf(asterisk) - start) / time.Duration(calls),
+		asterisk: (measure.CPU(asterisk) - start) / time.Duration(calls),
 	}
 	for i, p := range processes {
-		r.ours = append(r.ours, cpuShare{name: p, cpu: (cpuOf(s.Process(p).Pid()) - before[i]) / time.Duration(calls)})
+		r.ours = append(r.ours, cpuShare{name: p, cpu: (measure.CPU(s.Process(p).Pid()) - before[i]) / time.Duration(calls)})
 	}
-	fmt.Fprintf(os.Stderr, "%s at %d/s: p50 %s ms, %d failed, %s ms CPU a call\n", what, rate, ms(r.p50), r.failed, ms(r.total()))
+	fmt.Fprintf(os.Stderr, "%s at %d/s: p50 %s ms, %d failed, %s ms CPU a call\n", what, rate, measure.Ms(r.p50), r.failed, measure.Ms(r.total()))
 	b.rows = append(b.rows, r)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"asterism/e2e/measure"
 	"asterism/e2e/stack"
 )
 
@@ -51,18 +52,18 @@ func (b *bench) skeleton(ctx context.Context, s *stack.Stack, rate int) (row, er
 	defer func() { _ = worker.Process.Kill(); _ = worker.Wait() }()
 	natsPid := s.Process("nats-1").Pid()
 	gateway := role("gateway", "-rate", strconv.Itoa(rate), "-calls", strconv.Itoa(calls))
-	before := cpuOf(natsPid)
+	before := measure.CPU(natsPid)
 	if err := gateway.Run(); err != nil {
 		return r, fmt.Errorf("skeleton: %w", err)
 	}
 	used := gateway.ProcessState.UserTime() + gateway.ProcessState.SystemTime()
 	r.ours = []cpuShare{
 		{"gateway", used / time.Duration(calls)},
-		{"worker", cpuOf(worker.Process.Pid) / time.Duration(calls)},
-		{"nats", (cpuOf(natsPid) - before) / time.Duration(calls)},
+		{"worker", measure.CPU(worker.Process.Pid) / time.Duration(calls)},
+		{"nats", (measure.CPU(natsPid) - before) / time.Duration(calls)},
 	}
-	r.ours[1].cpu = cpuOf(worker.Process.Pid) / time.Duration(calls)
-	fmt.Fprintf(os.Stderr, "%s at %d/s: %s ms CPU a call\n", skeletonName, rate, ms(r.total()))
+	r.ours[1].cpu = measure.CPU(worker.Process.Pid) / time.Duration(calls)
+	fmt.Fprintf(os.Stderr, "%s at %d/s: %s ms CPU a call\n", skeletonName, rate, measure.Ms(r.total()))
 	return r, nil
 }
 
