@@ -16,6 +16,7 @@ const (
 	maxUnacked     = 256                    // events kept for the owner
 	maxResults     = 64                     // command results kept of a session
 	maxLiveCommand = 64                     // commands of a session under way at once
+	asleepAfter    = time.Second            // between two ticks: this process was stopped
 )
 
 // Arbiter decides who runs each session of one node. It is the whole
@@ -27,7 +28,8 @@ type Arbiter struct {
 	boot     uint64
 	rand     *rand.Rand
 	draining bool
-	linked   bool // connected to NATS
+	linked   bool      // connected to NATS
+	ticked   time.Time // the last tick
 	workers  map[string]*workerState
 	sessions map[string]*session
 	pending  map[string]*session // those that no worker has accepted yet
@@ -151,10 +153,12 @@ type (
 		ID      string
 		Outcome Outcome
 	}
-	// MsgRenew is a worker's renewal.
+	// MsgRenew is a worker's renewal. Part says that it does not list all
+	// sessions.
 	MsgRenew struct {
 		Worker  string
 		Entries []renewEntry
+		Part    bool
 		Reply   string
 	}
 	// MsgResync asks for the events after Seq once more.

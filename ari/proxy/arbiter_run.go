@@ -161,7 +161,7 @@ func (a *Arbiter) renew(now time.Time, m MsgRenew) {
 	}
 	a.do(ActRenewed{Reply: m.Reply, Stale: stale})
 	w := a.workers[m.Worker]
-	if w == nil {
+	if w == nil || m.Part { // of those that no part lists the lease runs out
 		return
 	}
 	for _, s := range a.ordered(w.sessions) {
@@ -169,7 +169,7 @@ func (a *Arbiter) renew(now time.Time, m MsgRenew) {
 			continue
 		}
 		if s.missing++; s.missing >= maxMissing {
-			a.orphan(s, "its worker no longer knows it")
+			a.orphan(now, s, "its worker no longer knows it")
 		}
 	}
 }
@@ -186,11 +186,11 @@ func (a *Arbiter) catchUp(s *session, has uint64) {
 }
 
 // orphan takes a session from an owner that is lost.
-func (a *Arbiter) orphan(s *session, reason string) {
+func (a *Arbiter) orphan(now time.Time, s *session, reason string) {
 	worker := s.worker
 	a.detach(s)
 	s.state = stateOrphan
-	s.flowDone = true
+	s.flowDone, s.doneAt = true, now
 	a.do(ActAbandon{Session: s.id, Worker: worker, Reason: reason})
 	a.closed(s)
 }
@@ -207,7 +207,7 @@ func (a *Arbiter) resync(m MsgResync) {
 	if s.acked+1 < s.first {
 		s.lost = true // dropped before the owner had it
 	}
-	s.sent = max(m.Seq, s.first-1)
+	s.sent = max(min(m.Seq, s.last()), s.first-1)
 	s.urgent = s.last()
 	a.flush(s)
 }
@@ -249,6 +249,10 @@ func (a *Arbiter) eventsLost() {
 
 // tick ends what has run out of time.
 func (a *Arbiter) tick(now time.Time) {
+	if !a.ticked.IsZero() && now.Sub(a.ticked) > asleepAfter {
+		a.restartLeases(now)
+	}
+	a.ticked = now
 	for name, w := range a.workers {
 		if now.Sub(w.seen) > 10*workerTimeout && len(w.sessions) == 0 {
 			delete(a.workers, name)
@@ -267,12 +271,23 @@ func (a *Arbiter) tick(now time.Time) {
 			}
 		case stateOwned:
 			if a.linked && !s.flowDone && now.After(s.lease) {
-				a.orphan(s, "its worker has not renewed it")
+				a.orphan(now, s, "its worker has not renewed it")
 				continue
 			}
 			a.sweep(now, s)
 		case stateOrphan:
 			a.sweep(now, s)
+		}
+	}
+}
+
+// restartLeases gives every owner a whole lease again. It is called when no
+// time was let pass for a while: the gateway itself was stopped or starved, and
+// the renewals that came meanwhile wait behind this tick.
+func (a *Arbiter) restartLeases(now time.Time) {
+	for _, s := range a.sessions {
+		if s.state == stateOwned {
+			s.lease, s.missing = now.Add(leaseTime), 0
 		}
 	}
 }

@@ -35,7 +35,11 @@ func (h *renewHeader) appendJSON(b []byte) []byte {
 		b = append(b, `,"q":`...)
 		b = append(strconv.AppendUint(b, e.Seq, 10), '}')
 	}
-	return append(b, `]}`...)
+	b = append(b, ']')
+	if h.Part {
+		b = append(b, `,"p":true`...)
+	}
+	return append(b, '}')
 }
 
 func (h *acceptHeader) appendJSON(b []byte) []byte {

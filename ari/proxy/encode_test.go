@@ -18,7 +18,7 @@ func TestHeadersWrittenByHand(t *testing.T) {
 			none.Steps = []Step{}
 			for _, header := range []any{
 				&renewHeader{Worker: s, Sessions: []renewEntry{}},
-				&renewHeader{Worker: "w", Sessions: []renewEntry{{s, token, 0}, {"b", token, math.MaxUint64}}},
+				&renewHeader{Worker: "w", Sessions: []renewEntry{{s, token, 0}, {"b", token, math.MaxUint64}}, Part: true},
 				&acceptHeader{Session: s, Token: token}, &acceptHeader{Session: s, Token: token, Busy: true, Command: &full},
 				&command, &full, &none,
 			} {

@@ -11,9 +11,9 @@ import (
 	"asterism/ari"
 )
 
-// uninteresting events are switched off in Asterisk itself: there are many,
-// and no flow needs them.
-var uninteresting = []string{"ChannelVarset", "ChannelDialplan"}
+// uninteresting events are switched off in Asterisk itself: each costs the
+// gateway a wake-up, and no flow needs them.
+var uninteresting = []string{"ChannelVarset", "ChannelDialplan", "ChannelStateChange"}
 
 // strayTime is how long a channel may be in the application without a
 // StasisStart that tells of it, which may still be on its way.

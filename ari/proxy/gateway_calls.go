@@ -36,8 +36,8 @@ func (c *call) answer() {
 
 // lazyEvents wake no worker: they travel with the next event that does.
 var lazyEvents = []string{
-	"ChannelCallerId", "ChannelConnectedLine", "ChannelCreated", "ChannelDialplan",
-	"ChannelStateChange", "ChannelVarset", "PlaybackContinuing", "PlaybackStarted", "RecordingStarted", "StasisEnd",
+	"ChannelCallerId", "ChannelConnectedLine", "ChannelCreated",
+	"PlaybackContinuing", "PlaybackStarted", "RecordingStarted", "StasisEnd",
 }
 
 // event takes in an event of Asterisk. It is called in order.

@@ -98,7 +98,7 @@ func (g *Gateway) receiveRequest(kind string, m *nats.Msg) error {
 		if _, err := decodeFrame(m.Data, &h); err != nil {
 			return err
 		}
-		g.handle(MsgRenew{Worker: h.Worker, Entries: h.Sessions, Reply: m.Reply})
+		g.handle(MsgRenew{Worker: h.Worker, Entries: h.Sessions, Part: h.Part, Reply: m.Reply})
 	case kindResync:
 		var h resyncHeader
 		if _, err := decodeFrame(m.Data, &h); err != nil {

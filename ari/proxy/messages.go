@@ -127,10 +127,12 @@ const (
 	statusFailed resultStatus = "failed" // could not be executed at all
 )
 
-// renewHeader keeps a worker's sessions alive.
+// renewHeader keeps a worker's sessions alive. Part says that the worker has
+// more of them than fit into one message.
 type renewHeader struct {
 	Worker   string       `json:"w"` // "name.boot"
 	Sessions []renewEntry `json:"s"`
+	Part     bool         `json:"p,omitempty"`
 }
 
 // renewEntry is one session of a renewal. Seq acknowledges its events.

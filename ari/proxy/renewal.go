@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,19 +59,22 @@ func (n *nodeLink) leave(s *Session) {
 	}
 }
 
-// confirmed waits until the node's word is recent enough to act on.
-func (n *nodeLink) confirmed(ctx context.Context) error {
+// confirmed waits until the node's word is recent enough to act on; false says
+// that over came first.
+func (n *nodeLink) confirmed(ctx context.Context, over <-chan struct{}) (bool, error) {
 	for {
 		n.mu.Lock()
 		recent, renewed := time.Since(n.heard) < fenceAfter, n.renewed
 		n.mu.Unlock()
 		if recent {
-			return nil
+			return true, nil
 		}
 		select {
 		case <-renewed:
+		case <-over:
+			return false, nil
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 	}
 }
@@ -103,7 +107,22 @@ func (w *Worker) renewAll(due func(*nodeLink) bool) {
 	}
 	w.mu.Unlock()
 	for i, n := range nodes {
-		w.renew(n, headers[i])
+		w.renewParts(n, headers[i])
+	}
+}
+
+// maxRenew is how many sessions one renewal lists: as many as surely fit into
+// a frame.
+const maxRenew = 2000
+
+// renewParts sends the renewals of a node.
+func (w *Worker) renewParts(n *nodeLink, h renewHeader) {
+	if len(h.Sessions) <= maxRenew {
+		w.renew(n, h)
+		return
+	}
+	for part := range slices.Chunk(h.Sessions, maxRenew) {
+		w.renew(n, renewHeader{Worker: h.Worker, Sessions: part, Part: true})
 	}
 }
 

@@ -92,9 +92,10 @@ func (s *Session) take(h eventsHeader, parts [][]byte) {
 	next := s.seq.Load() + 1
 	switch {
 	case h.Lost:
-		s.seq.Store(h.First - 1)
+		// Of what is sent again, some may have arrived before.
+		s.seq.Store(max(next, h.First) - 1)
 		s.runner.Lost()
-		next = h.First
+		next = max(next, h.First)
 	case h.First > next:
 		s.askAgain()
 		return
