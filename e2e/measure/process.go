@@ -43,6 +43,22 @@ func Machine() time.Duration {
 	return ticks(fields[1:4]) + ticks(fields[6:8])
 }
 
+// Waited returns for how long, since the machine was started, some process was
+// ready to run and had no CPU; zero where the kernel does not tell.
+func Waited() time.Duration {
+	data, err := os.ReadFile("/proc/pressure/cpu")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	_, total, _ := strings.Cut(line, "total=")
+	n, err := strconv.ParseInt(total, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Microsecond
+}
+
 func ticks(fields []string) time.Duration {
 	var sum time.Duration
 	for _, f := range fields {

@@ -24,7 +24,7 @@ const (
 	// settle is the pause between reaching a number of calls and measuring.
 	settle = 5 * time.Second
 	// leaveRate is how many calls a second hang up at the end.
-	leaveRate = 2500
+	leaveRate = 1500
 )
 
 // bench is one run.
@@ -240,5 +240,25 @@ func (b *bench) stop() error {
 	for _, f := range b.release {
 		f()
 	}
-	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+	return errors.Join(append(errs, b.keepLogs(), os.RemoveAll(b.dir))...)
+}
+
+// keepLogs puts the logs beside the profiles, if there are any.
+func (b *bench) keepLogs() error {
+	if b.o.profile == "" || b.dir == "" {
+		return nil
+	}
+	for _, name := range []string{"worker.log", "nats.log", "gateways.log"} {
+		data, err := os.ReadFile(filepath.Join(b.dir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(b.o.profile, name), data, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -33,7 +33,7 @@ type options struct {
 	ramp    int // and while going from small to large
 	window  time.Duration
 	sockets bool
-	profile string // directory for profiles of the worker, "" for none
+	profile string // directory for profiles of the worker and for logs, "" for none
 }
 
 func main() {
@@ -43,10 +43,10 @@ func main() {
 	flag.IntVar(&o.small, "small", 5_000, "calls at once, first")
 	flag.IntVar(&o.large, "calls", 50_000, "calls at once, then")
 	flag.IntVar(&o.rate, "rate", 300, "new calls a second while measuring")
-	flag.IntVar(&o.ramp, "ramp", 800, "new calls a second while going from the first number to the second")
+	flag.IntVar(&o.ramp, "ramp", 450, "new calls a second while going from the first number to the second")
 	flag.DurationVar(&o.window, "window", 20*time.Second, "how long each measurement lasts; the last one half as long again")
 	flag.BoolVar(&o.sockets, "sockets", false, "ARI over TCP connections instead of in memory")
-	flag.StringVar(&o.profile, "profile", "", "directory to store profiles of the worker in; profiling costs some CPU")
+	flag.StringVar(&o.profile, "profile", "", "directory to store profiles of the worker and all logs in; profiling costs some CPU")
 	flag.Parse()
 	// Memory of the load costs nothing here, its CPU does.
 	debug.SetGCPercent(300)

@@ -59,17 +59,20 @@ type phase struct {
 	used    usage
 }
 
-// usage is CPU time by who used it.
+// usage is CPU time by who used it, and how long somebody waited for a CPU.
 type usage struct {
-	worker, nats, load, machine time.Duration
+	worker, nats, load, machine, waited time.Duration
 }
 
+// others is what programs that are not ours have used.
+func (u usage) others() time.Duration { return max(0, u.machine-u.worker-u.nats-u.load) }
+
 func (b *bench) usage() usage {
-	return usage{measure.CPU(b.worker.pid()), measure.CPU(b.server.pid()), measure.CPU(os.Getpid()), measure.Machine()}
+	return usage{measure.CPU(b.worker.pid()), measure.CPU(b.server.pid()), measure.CPU(os.Getpid()), measure.Machine(), measure.Waited()}
 }
 
 func (u usage) minus(v usage) usage {
-	return usage{u.worker - v.worker, u.nats - v.nats, u.load - v.load, u.machine - v.machine}
+	return usage{u.worker - v.worker, u.nats - v.nats, u.load - v.load, u.machine - v.machine, u.waited - v.waited}
 }
 
 // measure goes through the three phases: no calls, few, and many.

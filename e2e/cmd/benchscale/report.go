@@ -50,9 +50,10 @@ func (b *bench) print(w io.Writer) (missed bool, err error) {
 	fmt.Fprintf(&out, "\n%d nodes; ARI %s; %d CPUs for the worker, NATS and the load together\n",
 		b.o.nodes, b.transport(), runtime.NumCPU())
 	last := b.phases[len(b.phases)-1]
-	all := last.used
-	if others := (all.machine - all.worker - all.nats - all.load).Seconds() / last.took.Seconds(); others > mostOther {
-		fmt.Fprintf(&out, "other programs used %.1f cores meanwhile: the times are worse than they need be\n", others)
+	for _, p := range b.phases[1:] {
+		if others := p.used.others().Seconds() / p.took.Seconds(); others > mostOther {
+			fmt.Fprintf(&out, "with %d calls, other programs used %.1f cores: times and failures are worse than they need be\n", p.calls, others)
+		}
 	}
 	b.tally.mu.Lock()
 	fmt.Fprintf(&out, "%d calls heard their prompt to its end and were hung up by their flow; %d failed\n", b.tally.good, last.failed)
@@ -118,9 +119,10 @@ func (b *bench) table() *measure.Table {
 		}
 		return strconv.FormatInt((p.memory.Now-b.phases[0].memory.Now)/int64(p.calls), 10)
 	})
-	row("  live heap and stacks, MiB", func(p phase) string {
+	row("  heap and stacks, MiB", func(p phase) string {
 		return mib(int64(p.metrics.Sum("go_memstats_heap_alloc_bytes") + p.metrics.Sum("go_memstats_stack_inuse_bytes")))
 	})
+	row("  of which stacks, MiB", func(p phase) string { return mib(int64(p.metrics.Sum("go_memstats_stack_inuse_bytes"))) })
 	row("  cores", func(p phase) string { return cores(p.used.worker, p.took) })
 	row("  goroutines", sum(goroutinesMetric))
 	row("  NATS subscriptions", sum(subscriptionsMetric))
@@ -133,7 +135,8 @@ func (b *bench) table() *measure.Table {
 	row("end of prompt to hang-up, p99 ms", back(0.99))
 	row("NATS: cores", func(p phase) string { return cores(p.used.nats, p.took) })
 	row("load (Asterisks, gateways): cores", func(p phase) string { return cores(p.used.load, p.took) })
-	row("whole machine: cores", func(p phase) string { return cores(p.used.machine, p.took) })
+	row("other programs: cores", func(p phase) string { return cores(p.used.others(), p.took) })
+	row("somebody waited for a CPU, %", func(p phase) string { return fmt.Sprintf("%.0f", 100*p.used.waited.Seconds()/p.took.Seconds()) })
 	row("calls failed since the start", func(p phase) string { return strconv.Itoa(p.failed) })
 	return t
 }
