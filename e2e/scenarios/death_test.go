@@ -41,6 +41,7 @@ func TestDeaths(t *testing.T) {
 	})
 	t.Run("worker drains", func(t *testing.T) {
 		heard(t, func() (*phone.Call, error) {
+			p.allReady(t)
 			c := p.call(t, playback("long"))
 			listen(t, c, time.Second)
 			owner := p.workerOf(t, c)
@@ -58,6 +59,7 @@ func TestDeaths(t *testing.T) {
 	})
 	t.Run("gateway drains", func(t *testing.T) {
 		heard(t, func() (*phone.Call, error) {
+			p.allReady(t)
 			c := p.call(t, playback("long"))
 			listen(t, c, time.Second)
 			before := p.Process("gateway-1").Restarts()

@@ -48,7 +48,7 @@ func (f *foreground) said() string {
 func up(t *testing.T, program, dir string, sip []string, http string) *foreground {
 	t.Helper()
 	f := &foreground{dir: dir, sip: sip, done: make(chan struct{})}
-	f.cmd = exec.Command(program, "-nodes", "2", "-split=1", "-workers", "2",
+	f.cmd = exec.CommandContext(t.Context(), program, "-nodes", "2", "-split=1", "-workers", "2",
 		"-dir", dir, "-sip", strings.Join(sip, ","), "-http", http+":8080", "-nats", http+":4222")
 	f.cmd.Stdout, f.cmd.Stderr, f.cmd.Env = f, f, environment()
 	f.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -148,7 +148,7 @@ func TestMakeRun(t *testing.T) {
 		hosts = append(hosts, host)
 	}
 	dir, sip, http := filepath.Join(t.TempDir(), "run"), hosts[:2], hosts[2]
-	bystander := exec.Command("sleep", "600")
+	bystander := exec.CommandContext(t.Context(), "sleep", "600")
 	bystander.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := bystander.Start(); err != nil {
 		t.Fatal(err)

@@ -211,6 +211,12 @@ func (p *platform) stopped(t *testing.T, process string, sig syscall.Signal) {
 	before := p.Process(process).Restarts()
 	signal(t, p, process, sig)
 	eventually(t, process+" to be started again", func() bool { return p.Process(process).Restarts() > before })
+	p.allReady(t)
+}
+
+// allReady waits until every process says that it is.
+func (p *platform) allReady(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := p.Ready(ctx); err != nil {

@@ -47,6 +47,7 @@ func times(c *phone.Call, n int, prompt []int16) error {
 
 // formats puts files of other programs; each holds hear.Sample(77, 1.5 s).
 func formats(t *testing.T, p *platform) {
+	t.Helper()
 	want := hear.Sample(77, 1500*time.Millisecond, rate)
 	for _, kind := range []string{"mp3", "flac", "ogg"} {
 		t.Run(kind, func(t *testing.T) {
@@ -62,6 +63,7 @@ func formats(t *testing.T, p *platform) {
 
 // kindsOfSound plays what Asterisk brings.
 func kindsOfSound(t *testing.T, p *platform) {
+	t.Helper()
 	one := p.prompt(t, "one", 21, time.Second)
 	two := p.prompt(t, "two", 22, time.Second)
 	for _, test := range []struct {
@@ -113,6 +115,7 @@ func kindsOfSound(t *testing.T, p *platform) {
 // languages looks prompts up in the caller's language, its base, and what
 // serves all.
 func languages(t *testing.T, p *platform) {
+	t.Helper()
 	put := func(name, language string, seed uint64) []int16 {
 		var flags []string
 		if language != "" {
@@ -120,7 +123,7 @@ func languages(t *testing.T, p *platform) {
 		}
 		return p.prompt(t, name, seed, 1200*time.Millisecond, flags...)
 	}
-	exact, base, english, any := put("l/all", "it-IT", 31), put("l/all", "it", 32), put("l/all", "en", 33), put("l/all", "", 34)
+	exact, base, english, plain := put("l/all", "it-IT", 31), put("l/all", "it", 32), put("l/all", "en", 33), put("l/all", "", 34)
 	baseOnly, anyOnly := put("l/base", "it", 35), put("l/any", "", 36)
 	put("l/base", "", 37)
 	for _, test := range []struct {
@@ -134,7 +137,7 @@ func languages(t *testing.T, p *platform) {
 		{"falls back to all", "l/any", "it-IT", anyOnly},
 		{"of the platform", "l/all", "", english},
 		{"of the platform for strangers", "l/all", "fr-FR", english},
-		{"exactly the object", "media:l/all", "it-IT", any},
+		{"exactly the object", "media:l/all", "it-IT", plain},
 		{"object of a language", "media:it/l/all", "", base},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -149,6 +152,7 @@ func languages(t *testing.T, p *platform) {
 }
 
 func loops(t *testing.T, p *platform) {
+	t.Helper()
 	short := p.prompt(t, "loop/short", 41, 800*time.Millisecond)
 	t.Run("pause", func(t *testing.T) {
 		t.Parallel()
@@ -183,6 +187,7 @@ func loops(t *testing.T, p *platform) {
 }
 
 func stopKeys(t *testing.T, p *platform) {
+	t.Helper()
 	long := p.prompt(t, "keys/long", 51, 6*time.Second)
 	t.Run("any", func(t *testing.T) {
 		t.Parallel()
@@ -221,6 +226,7 @@ func stopKeys(t *testing.T, p *platform) {
 }
 
 func controls(t *testing.T, p *platform) {
+	t.Helper()
 	long := p.prompt(t, "controls/long", 61, 6*time.Second)
 	headers := playback("controls/long", "Controls", "pause=5,restart=0,forward=6,back=4,skip=2000", "Digits-Stop", "#")
 	// after presses a key when so much was heard, and listens to the end.
@@ -253,6 +259,7 @@ func controls(t *testing.T, p *platform) {
 
 // changed puts a prompt anew and expects every later playback to have it.
 func changed(t *testing.T, p *platform) {
+	t.Helper()
 	for _, seed := range []uint64{71, 72, 73} {
 		prompt := p.prompt(t, "changing", seed, time.Second)
 		p.plays(t, playback("changing"), prompt)

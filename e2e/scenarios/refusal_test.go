@@ -180,6 +180,7 @@ func TestMediaRefused(t *testing.T) {
 }
 
 func putRefused(t *testing.T, dir string, asterism func(...string) (string, error)) {
+	t.Helper()
 	for _, test := range []struct {
 		file, content string
 		says          []string

@@ -5,6 +5,7 @@ package scenarios
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,14 +45,14 @@ func TestSignatures(t *testing.T) {
 		headers     [][2]string
 	}{
 		{"unsigned", "signature missing", hello},
-		{"doubled", "doubled", append(good[:len(good):len(good)], last)},
+		{"doubled", "doubled", append(slices.Clip(good), last)},
 		{"stale", "signature stale", sign(t, "edge", secret, callID, time.Now().Add(-time.Minute), hello)},
 		{"of the future", "signature future", sign(t, "edge", secret, callID, time.Now().Add(time.Minute), hello)},
 		{"by another key", "signature key", sign(t, "other", secret, callID, time.Now(), hello)},
 		{"by a wrong secret", "signature wrong", sign(t, "edge", secret+"!", callID, time.Now(), hello)},
 		{"of another call", "signature wrong", sign(t, "edge", secret, "another-call", time.Now(), hello)},
 		{"of another sound", "signature wrong", append(playback("sound:tt-weasels"), last)},
-		{"with more than was signed", "signature wrong", append(good[:len(good):len(good)], [2]string{"X-Asterisk-Loop", "0"})},
+		{"with more than was signed", "signature wrong", append(slices.Clip(good), [2]string{"X-Asterisk-Loop", "0"})},
 		{"garbled", "signature garbled", append(playback("sound:hello-world"), [2]string{"X-Asterisk-Signature", "yes"})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -99,5 +100,5 @@ func sign(t *testing.T, id, secret, callID string, now time.Time, headers [][2]s
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(headers[:len(headers):len(headers)], [2]string{"X-Asterisk-Signature", value})
+	return append(slices.Clip(headers), [2]string{"X-Asterisk-Signature", value})
 }

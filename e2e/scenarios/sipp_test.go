@@ -24,6 +24,7 @@ var playbackXML []byte
 // TestThousandCalls places 1,000 calls at 20 a second, none of which may fail,
 // and looks for anything that is left of them.
 func TestThousandCalls(t *testing.T) {
+	t.Parallel() // beside tests that do not listen
 	p := start(t, stack.Options{Split: true, Workers: 2, Set: []string{"log.level=info"}})
 	p.prompt(t, "second", 131, time.Second)
 	p.sipp(t, 100) // connections are made and caches filled
