@@ -13,7 +13,8 @@ const (
 	workerTimeout  = 3 * time.Second        // without a heartbeat
 	farewellTime   = 5 * time.Second        // for a channel to end after its flow
 	maxMissing     = 2                      // renewals that do not list a session
-	maxUnacked     = 256                    // events kept for the owner
+	maxUnacked     = 256                    // events kept for the owner,
+	maxUnackedSize = MaxFrame / 2           // and their size: they must fit into one message
 	maxResults     = 64                     // command results kept of a session
 	maxLiveCommand = 64                     // commands of a session under way at once
 	asleepAfter    = time.Second            // between two ticks: this process was stopped
@@ -80,6 +81,7 @@ type session struct {
 
 	first  uint64   // number of events[0]
 	events [][]byte // unacknowledged, oldest first
+	size   int      // of events, in bytes
 	acked  uint64   // the last event that an owner has acknowledged
 	sent   uint64   // the last event that was sent to the present owner
 	behind uint64   // what sent was at the owner's last renewal

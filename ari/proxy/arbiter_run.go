@@ -32,15 +32,24 @@ func (a *Arbiter) event(now time.Time, m MsgEvent) {
 
 // append numbers an event and keeps it until it is acknowledged.
 func (a *Arbiter) append(s *session, raw []byte, lazy bool) {
-	if len(s.events) == maxUnacked {
-		s.events = slices.Delete(s.events, 0, 1)
-		s.first++
+	s.events = append(s.events, raw)
+	s.size += len(raw)
+	for len(s.events) > maxUnacked || s.size > maxUnackedSize {
+		s.drop(1)
 		s.lost = true
 	}
-	s.events = append(s.events, raw)
 	if !lazy {
 		s.urgent = s.last()
 	}
+}
+
+// drop forgets the oldest n events.
+func (s *session) drop(n int) {
+	for _, raw := range s.events[:n] {
+		s.size -= len(raw)
+	}
+	s.events = slices.Delete(s.events, 0, n)
+	s.first += uint64(n)
 }
 
 // last is the number of the newest event.
@@ -67,9 +76,7 @@ func (s *session) ack(seq uint64) {
 	if seq < s.first {
 		return
 	}
-	n := min(seq-s.first+1, uint64(len(s.events)))
-	s.events = slices.Delete(s.events, 0, int(n))
-	s.first += n
+	s.drop(int(min(seq-s.first+1, uint64(len(s.events)))))
 	s.sent = max(s.sent, s.first-1)
 }
 

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"asterism/ari"
 )
 
 const (
@@ -71,6 +73,9 @@ func (x *execution) do(ctx context.Context, step Step) (StepResult, error) {
 			return statusText(http.StatusBadRequest, err.Error()), nil
 		}
 		if err := x.g.refuse(ctx, x.session, args); err != nil {
+			if ari.IsNotFound(err) { // the caller was faster
+				return statusText(http.StatusNotFound, err.Error()), nil
+			}
 			return statusText(http.StatusConflict, err.Error()), nil
 		}
 		x.g.metrics.refused.WithLabelValues("flow").Inc()

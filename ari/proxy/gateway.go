@@ -241,7 +241,8 @@ func (g *Gateway) Calls() int {
 }
 
 // Drain makes Asterisk refuse new calls with SIP 503 and waits until those
-// that are in progress have ended, or ctx has.
+// that are in progress have ended. Those that are left when ctx ends are hung
+// up, and the error says how many they were.
 func (g *Gateway) Drain(ctx context.Context) error {
 	g.mu.Lock()
 	g.draining = true
@@ -254,11 +255,31 @@ func (g *Gateway) Drain(ctx context.Context) error {
 	for g.Calls() > 0 {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("draining node %s: %d calls are left: %w", g.opts.Node, g.Calls(), context.Cause(ctx))
+			return fmt.Errorf("draining node %s: %d calls were hung up: %w", g.opts.Node, g.endCalls(ctx), context.Cause(ctx))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return nil
+}
+
+// endWithin is how long the calls that outlast a drain have to end.
+const endWithin = 2 * time.Second
+
+// endCalls hangs up all calls, waits for their ends and returns how many they
+// were.
+func (g *Gateway) endCalls(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+	defer cancel()
+	g.mu.Lock()
+	left := g.arbiter.Sessions()
+	g.mu.Unlock()
+	for _, session := range left {
+		g.hangup(ctx, session)
+	}
+	for g.Calls() > 0 && ctx.Err() == nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return len(left)
 }
 
 func (g *Gateway) setDraining(ctx context.Context, on bool) error {

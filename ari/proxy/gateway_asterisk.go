@@ -57,6 +57,9 @@ func (g *Gateway) disconnected(err error) {
 	if errors.Is(err, context.Canceled) {
 		return // the gateway is being stopped
 	}
+	if g.loopback != nil {
+		g.loopback.forget() // Asterisk may have been restarted
+	}
 	g.mu.Lock()
 	changed := g.ariErr == nil || g.ariErr.Error() != err.Error()
 	g.ariErr = err

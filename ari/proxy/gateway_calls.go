@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/rs/zerolog"
 
@@ -20,10 +24,10 @@ type call struct {
 	id      string // SIP Call-ID, the call id of all logs
 	channel string
 	started time.Time
-	caller  string
 	log     zerolog.Logger
+	hungUp  bool // a hang-up was heard of; guarded by the gateway's lock
 
-	mu       sync.Mutex
+	mu       sync.Mutex // held while ringing is signalled
 	answered bool
 }
 
@@ -63,8 +67,13 @@ func (g *Gateway) event(raw []byte) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	ended := h.ChannelID == session && (h.Type == "StasisEnd" || h.Type == "ChannelDestroyed")
-	g.step(MsgEvent{Session: session, Raw: raw, Lazy: slices.Contains(lazyEvents, h.Type), Gone: ended})
+	lazy := slices.Contains(lazyEvents, h.Type)
+	gone := h.ChannelID == session && (h.Type == "StasisEnd" || h.Type == "ChannelDestroyed")
+	if c := g.calls[session]; c != nil && h.ChannelID == session {
+		c.hungUp = c.hungUp || h.Type == "ChannelHangupRequest"
+		lazy = lazy && (!gone || c.hungUp) // a channel that just leaves is news
+	}
+	g.step(MsgEvent{Session: session, Raw: raw, Lazy: lazy, Gone: gone})
 }
 
 // sessionOfEvent returns the session that an event belongs to, "" for none.
@@ -88,8 +97,8 @@ func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
 	}
 	c := &call{
 		id: start.Channel.ProtocolID, channel: h.ChannelID, started: time.Now(),
-		answered: start.Channel.State == "Up", caller: start.Channel.Caller.Number,
-		log: g.opts.Log.With().Str("call", start.Channel.ProtocolID).Str("session", h.ChannelID).Logger(),
+		answered: start.Channel.State == "Up",
+		log:      g.opts.Log.With().Str("call", start.Channel.ProtocolID).Str("session", h.ChannelID).Logger(),
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -182,25 +191,30 @@ const maxReason = 200
 
 // reasonText makes a reason fit for a quoted string in a SIP header.
 func reasonText(s string) string {
-	out := make([]rune, 0, len(s))
+	out := make([]byte, 0, maxReason)
 	for _, r := range s {
 		switch {
-		case r < ' ' || r == 0x7f:
+		case unicode.IsControl(r):
 			r = ' '
 		case r == '"' || r == '\\':
 			r = '\''
 		}
-		if len(out) == maxReason {
+		if len(out)+utf8.RuneLen(r) > maxReason {
 			break
 		}
-		out = append(out, r)
+		out = utf8.AppendRune(out, r)
 	}
 	return string(out)
 }
 
+// ourFault hangs up so that a caller who was not answered gets SIP 503, and the
+// edge tries another node. Without a reason it would be 603, which ends the
+// search.
+var ourFault = &ari.ChannelHangupOptions{Reason: "congestion"}
+
 // hangup ends a channel if it is still there.
 func (g *Gateway) hangup(ctx context.Context, channel string) {
-	err := g.client.Channels().Hangup(ctx, channel, nil)
+	err := g.client.Channels().Hangup(ctx, channel, ourFault)
 	if err != nil && !ari.IsNotFound(err) {
 		g.opts.Log.Warn().Err(err).Str("session", channel).Msg("channel was not hung up")
 	}
@@ -221,7 +235,7 @@ func (g *Gateway) abandon(a ActAbandon) {
 func (g *Gateway) sweep(ctx context.Context, session string) {
 	ctx, cancel := context.WithTimeout(ctx, DefaultTTL)
 	defer cancel()
-	err := g.client.Channels().Hangup(ctx, session, nil)
+	err := g.client.Channels().Hangup(ctx, session, ourFault)
 	switch {
 	case ari.IsNotFound(err):
 		g.handle(MsgEvent{Session: session, Raw: goneEvent(session), Gone: true})
@@ -239,9 +253,10 @@ func (g *Gateway) closeCall(a ActClosed) {
 		return
 	}
 	g.metrics.ended.Inc()
-	e := c.log.Info().Str("caller", c.caller).Dur("lasted_ms", time.Since(c.started))
-	if len(a.Outcome) > 0 {
-		e = e.RawJSON("outcome", a.Outcome)
+	e := c.log.Info().Dur("lasted_ms", time.Since(c.started))
+	var outcome bytes.Buffer
+	if len(a.Outcome) > 0 && json.Compact(&outcome, a.Outcome) == nil {
+		e = e.RawJSON("outcome", outcome.Bytes())
 	}
 	e.Msg("call ended")
 }

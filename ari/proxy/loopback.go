@@ -160,8 +160,17 @@ func (t *loopbackTransport) trim(now time.Time) {
 // close closes the pool for good.
 func (t *loopbackTransport) close() {
 	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.forget()
+}
+
+// forget closes the connections that are idle: the server may have closed its
+// end of them.
+func (t *loopbackTransport) forget() {
+	t.mu.Lock()
 	idle := t.idle
-	t.idle, t.closed = nil, true
+	t.idle = nil
 	t.mu.Unlock()
 	for _, c := range idle {
 		_ = c.Close()

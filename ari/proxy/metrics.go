@@ -86,7 +86,7 @@ func newGatewayMetrics(g *Gateway, reg prometheus.Registerer) *gatewayMetrics {
 	m.calls = counter(c, l, "asterism_calls_total", "Calls that entered this node.")
 	m.offered = counter(c, l, "asterism_calls_offered_total", "Offers of calls to workers; more than one a call when a worker does not answer.")
 	m.accepted = counter(c, l, "asterism_calls_accepted_total", "Calls that a worker took.")
-	m.ended = counter(c, l, "asterism_calls_ended_total", "Calls that were taken and have ended.")
+	m.ended = counter(c, l, "asterism_calls_ended_total", "Calls that have ended without having been refused.")
 	m.abandoned = counter(c, l, "asterism_calls_abandoned_total", "Calls that were ended because their worker was lost.")
 	m.refused = counterVec(c, l, "asterism_calls_refused_total", "Calls that were refused, by reason.", "reason")
 	m.media = counterVec(c, l, "asterism_media_problems_total", "Sounds that could not be played, by problem.", "problem")

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,6 +103,9 @@ func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
 				Subscribe: &server.SubjectPermission{Allow: sub},
 			},
 		})
+	}
+	if len(opts.Users) == 0 {
+		return nil, errors.New("starting NATS: no role has a password, so everybody could connect; expected one for each role")
 	}
 	srv, err := server.NewServer(opts)
 	if err != nil {

@@ -59,22 +59,23 @@ func (n *nodeLink) leave(s *Session) {
 	}
 }
 
-// confirmed waits until the node's word is recent enough to act on; false says
-// that over came first.
-func (n *nodeLink) confirmed(ctx context.Context, over <-chan struct{}) (bool, error) {
+// confirmed waits until the node's word is recent enough to act on, or the
+// session has ended here.
+func (s *Session) confirmed(ctx context.Context) error {
+	n := s.node
 	for {
 		n.mu.Lock()
 		recent, renewed := time.Since(n.heard) < fenceAfter, n.renewed
 		n.mu.Unlock()
 		if recent {
-			return true, nil
+			return nil
 		}
 		select {
 		case <-renewed:
-		case <-over:
-			return false, nil
+		case <-s.ctx.Done():
+			return s.over()
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }

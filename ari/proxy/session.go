@@ -186,7 +186,7 @@ func (s *Session) Do(ctx context.Context, c Command) (Result, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, Patience, fmt.Errorf("gateway %s did not answer for %v", s.node.key, Patience))
 	defer stop()
 	for {
-		if err := s.node.confirmed(ctx); err != nil {
+		if err := s.confirmed(ctx); err != nil {
 			return Result{}, s.why(err)
 		}
 		r, again, err := s.try(ctx, &c)

@@ -1,0 +1,319 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rs/zerolog"
+
+	"asterism/ari/aritest"
+)
+
+// A gateway that was stopped for longer than a lease lasts finds the renewals
+// of that time behind its own tick.
+func TestNoLeaseEndsWhileTheGatewayIsStopped(t *testing.T) {
+	b, assign := owned(t)
+	b.pass(50 * time.Millisecond)
+	b.now = b.now.Add(20 * time.Second)
+	none[ActAbandon](t, b.step(MsgTick{}))
+	b.step(MsgRenew{Worker: assign.Worker, Entries: []renewEntry{{"c", assign.Token, 1}}, Reply: "r"})
+	none[ActAbandon](t, b.pass(leaseTime-100*time.Millisecond))
+	one[ActAbandon](t, b.pass(500*time.Millisecond))
+}
+
+// What an ended session's worker left running is hung up once, and again only
+// when it is still there a while later.
+func TestAbandonedCallIsNotSweptAtOnce(t *testing.T) {
+	b, _ := owned(t)
+	var all []Action
+	for len(all) == 0 || b.a.sessions["c"].state != stateOrphan {
+		all = b.pass(10 * time.Millisecond)
+	}
+	none[ActSweep](t, b.pass(farewellTime-100*time.Millisecond))
+	one[ActSweep](t, b.pass(200*time.Millisecond))
+}
+
+func TestResyncFromTheFutureIsSurvived(t *testing.T) {
+	b, assign := owned(t)
+	b.step(MsgResync{Session: "c", Token: assign.Token, Seq: 1 << 40, Reply: "r"})
+	b.step(MsgLost{})
+	ev := one[ActEvents](t, b.step(MsgEvent{Session: "c", Raw: []byte("e2")}))
+	if ev.First != 2 || len(ev.Events) != 1 {
+		t.Fatalf("%+v", ev)
+	}
+}
+
+// However large events are, what is kept of them fits into one message.
+func TestUnacknowledgedEventsFitIntoAMessage(t *testing.T) {
+	b, _ := owned(t)
+	b.step(MsgLink{Up: false})
+	for range 100 {
+		b.step(MsgEvent{Session: "c", Raw: bytes.Repeat([]byte("x"), 10<<10)})
+	}
+	ev := one[ActEvents](t, b.step(MsgLink{Up: true}))
+	if !ev.Lost || ev.First+uint64(len(ev.Events)) != 102 {
+		t.Fatalf("lost=%v first=%d n=%d", ev.Lost, ev.First, len(ev.Events))
+	}
+	h := eventsHeader{Session: ev.Session, Token: ev.Token, First: ev.First, Lost: ev.Lost}
+	if _, err := encodeFrame(h, ev.Events...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// takenIn notes what a session is told.
+type takenIn struct {
+	events []string
+	lost   int
+}
+
+func (r *takenIn) Run(context.Context) {}
+func (r *takenIn) Event(raw []byte)    { r.events = append(r.events, string(raw)) }
+func (r *takenIn) Lost()               { r.lost++ }
+
+// When NATS and the connection to Asterisk were away at the same time, what
+// the session has already had is sent again with the news that events are
+// lost. A key must not count twice for that.
+func TestEventsAreTakenInOnceAlsoWhenSomeWereLost(t *testing.T) {
+	r := &takenIn{}
+	s := &Session{runner: r}
+	s.seq.Store(5)
+	s.take(eventsHeader{First: 3, Lost: true}, [][]byte{[]byte("3"), []byte("4"), []byte("5"), []byte("6")})
+	s.take(eventsHeader{First: 9, Lost: true}, [][]byte{[]byte("9")})
+	if got := strings.Join(r.events, ","); got != "6,9" || r.lost != 2 || s.seq.Load() != 9 {
+		t.Errorf("took in %s, lost %d times, at %d; want 6,9, twice, 9", got, r.lost, s.seq.Load())
+	}
+}
+
+// A worker may have more calls of one node than fit into one message.
+func TestRenewalOfManySessions(t *testing.T) {
+	f := newFabric(t)
+	w := f.worker("one", func(ctx context.Context, _ *testRunner) { <-ctx.Done() })
+	const many = 20_000
+	h := renewHeader{Worker: w.key}
+	f.gateway.mu.Lock()
+	a := f.gateway.arbiter
+	for i := range many {
+		s := &session{
+			id: fmt.Sprintf("some-asterisk-1795354409.%d", i), token: Token{1, 1}, worker: w.key, state: stateOwned, first: 2, accepted: true,
+			created: time.Now(), lease: time.Now().Add(time.Hour), commands: make(map[string]*commandState),
+		}
+		a.sessions[s.id], a.workers[w.key].sessions[s.id] = s, s
+		h.Sessions = append(h.Sessions, renewEntry{s.id, s.token, 1})
+	}
+	f.gateway.mu.Unlock()
+	n := newNodeLink(f.gateway.key)
+	n.heard = time.Now().Add(-time.Hour)
+	w.renewParts(n, h)
+	w.renewParts(n, h)
+	f.eventually("all are renewed", func() bool {
+		f.gateway.mu.Lock()
+		defer f.gateway.mu.Unlock()
+		for _, s := range a.sessions {
+			if time.Until(s.lease) > leaseTime || s.missing > 0 {
+				return false
+			}
+		}
+		return len(a.sessions) == many
+	})
+	f.eventually("the worker knows", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return time.Since(n.heard) < time.Minute
+	})
+	f.gateway.mu.Lock()
+	defer f.gateway.mu.Unlock()
+	clear(a.sessions)
+	clear(a.workers[w.key].sessions)
+}
+
+// While one call's ringing takes its time in Asterisk, the others go on.
+func TestSlowRingingHoldsNobodyUp(t *testing.T) {
+	f := newFabric(t)
+	w := f.worker("one", func(ctx context.Context, r *testRunner) {
+		r.Accept()
+		<-ctx.Done()
+	})
+	f.asterisk.Faults().Slow("POST /channels/*/ring", 1500*time.Millisecond)
+	c := f.call("1", "", "end")
+	f.eventually("the call is taken", func() bool { return w.Sessions() == 1 && f.metric("asterism_calls_accepted_total") == 1 })
+	time.Sleep(50 * time.Millisecond) // ringing is under way
+	f.gateway.mu.Lock()
+	call := f.gateway.calls[c.Channel()]
+	f.gateway.mu.Unlock()
+	start := time.Now()
+	f.gateway.mu.Lock()
+	f.gateway.closeCall(ActClosed{Session: call.channel})
+	f.gateway.mu.Unlock()
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("the gateway was held up for %v", took)
+	}
+	c.Hangup()
+}
+
+// A channel that leaves without a hang-up, by a command typed into Asterisk
+// say, ends its flow.
+func TestChannelThatLeavesEndsItsFlow(t *testing.T) {
+	f := newFabric(t)
+	left := make(chan error, 1)
+	f.worker("one", func(ctx context.Context, r *testRunner) {
+		r.Accept()
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		left <- r.await(ctx, "StasisEnd")
+		_ = r.end(context.WithoutCancel(ctx))
+	})
+	c := f.call("1", "", "end")
+	f.eventually("the call is taken", func() bool { return f.metric("asterism_calls_accepted_total") == 1 })
+	if err := f.gateway.client.Channels().Continue(t.Context(), c.Channel(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-left; err != nil {
+		t.Errorf("the flow was not told that the channel has left: %v", err)
+	}
+	f.eventually("all is closed", func() bool { return f.gateway.Calls() == 0 })
+}
+
+// A caller whom nobody has answered is sent elsewhere when the worker is lost.
+func TestUnansweredCallOfALostWorkerIs503(t *testing.T) {
+	f := newFabric(t)
+	running := make(chan struct{})
+	w := f.worker("one", func(ctx context.Context, r *testRunner) {
+		r.Accept()
+		close(running)
+		<-ctx.Done()
+	})
+	c := f.call("1", "", "end")
+	<-running
+	f.eventually("the call is taken", func() bool { return f.metric("asterism_calls_accepted_total") == 1 })
+	w.Close()
+	if s := f.ended(c); s.SIPStatus != 503 {
+		t.Errorf("SIP %d, want 503", s.SIPStatus)
+	}
+}
+
+// A worker that is closed while NATS is away does not wait for it.
+func TestCloseDoesNotWaitForNATS(t *testing.T) {
+	f := newFabricOn(t, "127.0.0.1")
+	ended := make(chan error, 1)
+	w := f.worker("one", func(ctx context.Context, r *testRunner) {
+		r.Accept()
+		<-ctx.Done()
+		ended <- r.end(context.WithoutCancel(ctx), r.hangup())
+	})
+	f.call("1", "", "end")
+	f.eventually("the call is taken", func() bool { return f.metric("asterism_calls_accepted_total") == 1 })
+	f.nats.Close()
+	time.Sleep(fenceAfter + 200*time.Millisecond)
+	closed := make(chan struct{})
+	go func() { w.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("Close waits for NATS")
+	}
+	if err := <-ended; !errors.Is(err, ErrClosed) {
+		t.Errorf("the last command: %v, want ErrClosed", err)
+	}
+}
+
+// A call that outlasts the drain is hung up.
+func TestCallsEndWhenTheTimeOfDrainIsOver(t *testing.T) {
+	f := newFabric(t)
+	f.worker("one", func(ctx context.Context, r *testRunner) {
+		r.Accept()
+		if r.await(ctx, "ChannelHangupRequest") == nil {
+			_ = r.end(ctx)
+		}
+	})
+	c := f.call("1", "", "end")
+	f.eventually("the call is taken", func() bool { return f.metric("asterism_calls_accepted_total") == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := f.gateway.Drain(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 calls were hung up") {
+		t.Errorf("Drain returned %v", err)
+	}
+	if s := c.State(); !s.Ended || s.SIPStatus != 503 {
+		t.Errorf("after the drain: %+v", s)
+	}
+}
+
+// A server that has been restarted has closed its ends of the idle
+// connections; the next request must not meet one of them.
+func TestConnectionsOfARestartedAsteriskAreForgotten(t *testing.T) {
+	f := newFabric(t)
+	f.eventually("Asterisk is connected", func() bool { return f.gateway.Ready() == nil })
+	step := ARI(http.MethodGet, "/channels/x", nil)
+	if r, err := f.gateway.roundTrip(t.Context(), step); err != nil || r.Code != http.StatusNotFound {
+		t.Fatalf("%+v: %v", r, err)
+	}
+	f.asterisk.Faults().Crash()
+	f.eventually("the gateway knows", func() bool { return f.gateway.Ready() != nil })
+	if err := f.asterisk.Faults().Restart(); err != nil {
+		t.Fatal(err)
+	}
+	f.eventually("Asterisk is connected again", func() bool { return f.gateway.Ready() == nil })
+	if r, err := f.gateway.roundTrip(t.Context(), step); err != nil || r.Code != http.StatusNotFound {
+		t.Fatalf("after the restart: %+v: %v", r, err)
+	}
+}
+
+func TestRefusalOfACallerWhoHasGoneIs404(t *testing.T) {
+	f := newFabric(t)
+	f.eventually("Asterisk is connected", func() bool { return f.gateway.Ready() == nil })
+	x := &execution{g: f.gateway, session: "nobody"}
+	r, err := x.do(t.Context(), RefuseCall(RefuseArgs{Status: 486, Reason: "busy"}))
+	if err != nil || r.Code != http.StatusNotFound {
+		t.Errorf("%+v: %v", r, err)
+	}
+}
+
+// Whatever a worker reports, a call record is one line of JSON.
+func TestCallRecordIsOneLine(t *testing.T) {
+	var log bytes.Buffer
+	f := newFabric(t)
+	for _, outcome := range []string{"{\"a\":\n\n1}", "}\n{\"level\":\"error\"", `{"a":1}`} {
+		f.gateway.mu.Lock()
+		f.gateway.calls["c"] = &call{id: "c", channel: "c", log: zerolog.New(&log)}
+		f.gateway.closeCall(ActClosed{Session: "c", Outcome: []byte(outcome)})
+		f.gateway.mu.Unlock()
+	}
+	lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
+	if len(lines) != 3 {
+		t.Errorf("3 calls wrote %d lines:\n%s", len(lines), log.String())
+	}
+	for _, line := range lines {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not JSON: %s", line)
+		}
+	}
+}
+
+func TestReasonTextIsShortAndPlain(t *testing.T) {
+	for _, s := range []string{strings.Repeat("ü", 500), strings.Repeat("x", 500), "a\r\nInjected: b\x85\x00\"\\", "\xff\xfe"} {
+		got := reasonText(s)
+		if len(got) > maxReason || !utf8.ValidString(got) || strings.ContainsAny(got, "\r\n\x00\"\\\u0085") {
+			t.Errorf("%q became %q (%d bytes)", s, got, len(got))
+		}
+	}
+}
+
+func TestServerWithoutPasswordsIsRefused(t *testing.T) {
+	s, err := NewServer(t.Context(), ServerOptions{Host: "127.0.90.1", Port: -1, Log: zerolog.Nop()})
+	if err == nil {
+		s.Close()
+		t.Fatal("a server that everybody may connect to was started")
+	}
+}
+
+var _ = net.JoinHostPort
+var _ aritest.CallState
