@@ -89,6 +89,8 @@ func TestDeployments(t *testing.T) {
 	})
 	t.Run("split", func(t *testing.T) {
 		p := start(t, stack.Options{Split: true, Workers: 2, Nodes: 2})
-		core(t, p, 2)
+		t.Run("core", func(t *testing.T) { core(t, p, 2) })
+		p.tells(t)
+		p.nothingLeft(t)
 	})
 }

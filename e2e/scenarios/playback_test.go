@@ -24,6 +24,7 @@ func TestPlayback(t *testing.T) {
 	t.Run("loops", func(t *testing.T) { loops(t, p) })
 	t.Run("keys", func(t *testing.T) { stopKeys(t, p) })
 	t.Run("controls", func(t *testing.T) { controls(t, p) })
+	t.Run("command line", func(t *testing.T) { commandLine(t, p) })
 	t.Run("changed", func(t *testing.T) { changed(t, p) })
 }
 

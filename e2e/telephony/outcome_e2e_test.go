@@ -55,6 +55,25 @@ func TestRefuseSendsTheExactStatus(t *testing.T) {
 	}
 }
 
+// A refusal can come after the caller was told that it rings, or has heard
+// something.
+func TestLateRefusalKeepsItsReason(t *testing.T) {
+	a := telephony.ForTest(t)
+	p := subscribe(t, a)
+	c := dial(t, "udp", "", a.SIPAddress())
+	for _, before := range []string{"ring", "progress"} {
+		i := c.invite(t, "1000", "X-Asterisk-Action: Playback")
+		id := p.await(t, "StasisStart").Channel.ID
+		p.must(t, "POST", "/channels/"+id+"/"+before, nil)
+		p.must(t, "POST", "/channels/"+id+"/variable", url.Values{"variable": {"ASTERISM_REASON"}, "value": {"storage is away"}})
+		p.must(t, "POST", "/channels/"+id+"/continue", url.Values{"context": {"refuse"}, "extension": {"503"}, "priority": {"1"}})
+		m, _ := i.final(t)
+		if text := m.headers.Get("P-Asserted-Identity"); m.status != 503 || !strings.HasPrefix(text, `"storage is away" <sip:refused@`) {
+			t.Errorf("after %s: %s with the reason %q", before, m.start, text)
+		}
+	}
+}
+
 func TestTransferTellsItsOutcome(t *testing.T) {
 	a := telephony.ForTest(t)
 	p := subscribe(t, a)
