@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,84 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rs/zerolog"
-
-	"asterism/ari/aritest"
 )
-
-// A gateway that was stopped for longer than a lease lasts finds the renewals
-// of that time behind its own tick.
-func TestNoLeaseEndsWhileTheGatewayIsStopped(t *testing.T) {
-	b, assign := owned(t)
-	b.pass(50 * time.Millisecond)
-	b.now = b.now.Add(20 * time.Second)
-	none[ActAbandon](t, b.step(MsgTick{}))
-	b.step(MsgRenew{Worker: assign.Worker, Entries: []renewEntry{{"c", assign.Token, 1}}, Reply: "r"})
-	none[ActAbandon](t, b.pass(leaseTime-100*time.Millisecond))
-	one[ActAbandon](t, b.pass(500*time.Millisecond))
-}
-
-// What an ended session's worker left running is hung up once, and again only
-// when it is still there a while later.
-func TestAbandonedCallIsNotSweptAtOnce(t *testing.T) {
-	b, _ := owned(t)
-	var all []Action
-	for len(all) == 0 || b.a.sessions["c"].state != stateOrphan {
-		all = b.pass(10 * time.Millisecond)
-	}
-	none[ActSweep](t, b.pass(farewellTime-100*time.Millisecond))
-	one[ActSweep](t, b.pass(200*time.Millisecond))
-}
-
-func TestResyncFromTheFutureIsSurvived(t *testing.T) {
-	b, assign := owned(t)
-	b.step(MsgResync{Session: "c", Token: assign.Token, Seq: 1 << 40, Reply: "r"})
-	b.step(MsgLost{})
-	ev := one[ActEvents](t, b.step(MsgEvent{Session: "c", Raw: []byte("e2")}))
-	if ev.First != 2 || len(ev.Events) != 1 {
-		t.Fatalf("%+v", ev)
-	}
-}
-
-// However large events are, what is kept of them fits into one message.
-func TestUnacknowledgedEventsFitIntoAMessage(t *testing.T) {
-	b, _ := owned(t)
-	b.step(MsgLink{Up: false})
-	for range 100 {
-		b.step(MsgEvent{Session: "c", Raw: bytes.Repeat([]byte("x"), 10<<10)})
-	}
-	ev := one[ActEvents](t, b.step(MsgLink{Up: true}))
-	if !ev.Lost || ev.First+uint64(len(ev.Events)) != 102 {
-		t.Fatalf("lost=%v first=%d n=%d", ev.Lost, ev.First, len(ev.Events))
-	}
-	h := eventsHeader{Session: ev.Session, Token: ev.Token, First: ev.First, Lost: ev.Lost}
-	if _, err := encodeFrame(h, ev.Events...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// takenIn notes what a session is told.
-type takenIn struct {
-	events []string
-	lost   int
-}
-
-func (r *takenIn) Run(context.Context) {}
-func (r *takenIn) Event(raw []byte)    { r.events = append(r.events, string(raw)) }
-func (r *takenIn) Lost()               { r.lost++ }
-
-// When NATS and the connection to Asterisk were away at the same time, what
-// the session has already had is sent again with the news that events are
-// lost. A key must not count twice for that.
-func TestEventsAreTakenInOnceAlsoWhenSomeWereLost(t *testing.T) {
-	r := &takenIn{}
-	s := &Session{runner: r}
-	s.seq.Store(5)
-	s.take(eventsHeader{First: 3, Lost: true}, [][]byte{[]byte("3"), []byte("4"), []byte("5"), []byte("6")})
-	s.take(eventsHeader{First: 9, Lost: true}, [][]byte{[]byte("9")})
-	if got := strings.Join(r.events, ","); got != "6,9" || r.lost != 2 || s.seq.Load() != 9 {
-		t.Errorf("took in %s, lost %d times, at %d; want 6,9, twice, 9", got, r.lost, s.seq.Load())
-	}
-}
 
 // A worker may have more calls of one node than fit into one message.
 func TestRenewalOfManySessions(t *testing.T) {
@@ -133,30 +55,6 @@ func TestRenewalOfManySessions(t *testing.T) {
 	defer f.gateway.mu.Unlock()
 	clear(a.sessions)
 	clear(a.workers[w.key].sessions)
-}
-
-// While one call's ringing takes its time in Asterisk, the others go on.
-func TestSlowRingingHoldsNobodyUp(t *testing.T) {
-	f := newFabric(t)
-	w := f.worker("one", func(ctx context.Context, r *testRunner) {
-		r.Accept()
-		<-ctx.Done()
-	})
-	f.asterisk.Faults().Slow("POST /channels/*/ring", 1500*time.Millisecond)
-	c := f.call("1", "", "end")
-	f.eventually("the call is taken", func() bool { return w.Sessions() == 1 && f.metric("asterism_calls_accepted_total") == 1 })
-	time.Sleep(50 * time.Millisecond) // ringing is under way
-	f.gateway.mu.Lock()
-	call := f.gateway.calls[c.Channel()]
-	f.gateway.mu.Unlock()
-	start := time.Now()
-	f.gateway.mu.Lock()
-	f.gateway.closeCall(ActClosed{Session: call.channel})
-	f.gateway.mu.Unlock()
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("the gateway was held up for %v", took)
-	}
-	c.Hangup()
 }
 
 // A channel that leaves without a hang-up, by a command typed into Asterisk
@@ -314,6 +212,3 @@ func TestServerWithoutPasswordsIsRefused(t *testing.T) {
 		t.Fatal("a server that everybody may connect to was started")
 	}
 }
-
-var _ = net.JoinHostPort
-var _ aritest.CallState

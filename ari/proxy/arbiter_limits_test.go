@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A gateway that was stopped for longer than a lease lasts finds the renewals
+// of that time behind its own tick.
+func TestNoLeaseEndsWhileTheGatewayIsStopped(t *testing.T) {
+	b, assign := owned(t)
+	b.pass(50 * time.Millisecond)
+	b.now = b.now.Add(20 * time.Second)
+	none[ActAbandon](t, b.step(MsgTick{}))
+	b.step(MsgRenew{Worker: assign.Worker, Entries: []renewEntry{{"c", assign.Token, 1}}, Reply: "r"})
+	none[ActAbandon](t, b.pass(leaseTime-100*time.Millisecond))
+	one[ActAbandon](t, b.pass(500*time.Millisecond))
+}
+
+// The call of a lost worker is hung up once, and again only
+// when it is still there a while later.
+func TestAbandonedCallIsNotSweptAtOnce(t *testing.T) {
+	b, _ := owned(t)
+	var all []Action
+	for len(all) == 0 || b.a.sessions["c"].state != stateOrphan {
+		all = b.pass(10 * time.Millisecond)
+	}
+	none[ActSweep](t, b.pass(farewellTime-100*time.Millisecond))
+	one[ActSweep](t, b.pass(200*time.Millisecond))
+}
+
+func TestResyncFromTheFutureIsSurvived(t *testing.T) {
+	b, assign := owned(t)
+	b.step(MsgResync{Session: "c", Token: assign.Token, Seq: 1 << 40, Reply: "r"})
+	b.step(MsgLost{})
+	ev := one[ActEvents](t, b.step(MsgEvent{Session: "c", Raw: []byte("e2")}))
+	if ev.First != 2 || len(ev.Events) != 1 {
+		t.Fatalf("%+v", ev)
+	}
+}
+
+// However large events are, what is kept of them fits into one message.
+func TestUnacknowledgedEventsFitIntoAMessage(t *testing.T) {
+	b, _ := owned(t)
+	b.step(MsgLink{Up: false})
+	for range 100 {
+		b.step(MsgEvent{Session: "c", Raw: bytes.Repeat([]byte("x"), 10<<10)})
+	}
+	ev := one[ActEvents](t, b.step(MsgLink{Up: true}))
+	if !ev.Lost || ev.First+uint64(len(ev.Events)) != 102 {
+		t.Fatalf("lost=%v first=%d n=%d", ev.Lost, ev.First, len(ev.Events))
+	}
+	h := eventsHeader{Session: ev.Session, Token: ev.Token, First: ev.First, Lost: ev.Lost}
+	if _, err := encodeFrame(h, ev.Events...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// takenIn notes what a session is told.
+type takenIn struct {
+	events []string
+	lost   int
+}
+
+func (r *takenIn) Run(context.Context) {}
+func (r *takenIn) Event(raw []byte)    { r.events = append(r.events, string(raw)) }
+func (r *takenIn) Lost()               { r.lost++ }
+
+// When NATS and the connection to Asterisk were away at the same time, what
+// the session has already had is sent again with the news that events are
+// lost. A key must not count twice for that.
+func TestEventsAreTakenInOnceAlsoWhenSomeWereLost(t *testing.T) {
+	r := &takenIn{}
+	s := &Session{runner: r}
+	s.seq.Store(5)
+	s.take(eventsHeader{First: 3, Lost: true}, [][]byte{[]byte("3"), []byte("4"), []byte("5"), []byte("6")})
+	s.take(eventsHeader{First: 9, Lost: true}, [][]byte{[]byte("9")})
+	if got := strings.Join(r.events, ","); got != "6,9" || r.lost != 2 || s.seq.Load() != 9 {
+		t.Errorf("took in %s, lost %d times, at %d; want 6,9, twice, 9", got, r.lost, s.seq.Load())
+	}
+}
