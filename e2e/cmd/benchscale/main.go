@@ -49,7 +49,7 @@ func main() {
 	flag.StringVar(&o.profile, "profile", "", "directory to store profiles of the worker and all logs in; profiling costs some CPU")
 	flag.Parse()
 	// Memory of the load costs nothing here, its CPU does.
-	debug.SetGCPercent(300)
+	debug.SetGCPercent(600)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// With the handler gone, a second signal ends this process at once, and
 	// with it all that it has started.
