@@ -331,7 +331,8 @@ func (g *Gateway) tick() {
 }
 
 // beat sends a heartbeat once a second; the first asks the workers for
-// theirs.
+// theirs. It also closes the connections that a busier time has left, each of
+// which costs Asterisk a thread.
 func (g *Gateway) beat(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
@@ -340,8 +341,11 @@ func (g *Gateway) beat(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case now := <-t.C:
 			g.heartbeat(false)
+			if g.loopback != nil {
+				g.loopback.trim(now)
+			}
 		}
 	}
 }

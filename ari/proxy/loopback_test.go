@@ -136,6 +136,24 @@ func TestLoopbackSurvivesAServerThatClosesConnections(t *testing.T) {
 	}
 }
 
+func TestLoopbackClosesWhatABusierTimeHasLeft(t *testing.T) {
+	r := newRecorder(t, echo)
+	tr := r.transport(t)
+	now := time.Now()
+	for _, age := range []time.Duration{idleTimeout + time.Second, idleTimeout, time.Second} {
+		conn, err := tr.dial.DialContext(t.Context(), "tcp", tr.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.give(&loopbackConn{Conn: conn})
+		tr.idle[len(tr.idle)-1].used = now.Add(-age)
+	}
+	tr.trim(now)
+	if n := len(tr.idle); n != 1 {
+		t.Errorf("%d connections are kept, want the one that was used a second ago", n)
+	}
+}
+
 func TestLoopbackBoundsAnswers(t *testing.T) {
 	r := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, strings.Repeat("x", 2*maxAnswer))
