@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -67,8 +69,61 @@ func allowARI(session string, s Step) error {
 	default:
 		return fmt.Errorf("%s %s: %w", s.Method, path, ErrForbidden)
 	}
-	if SessionOf(id) != session {
+	if SessionOf(id) != session || (len(parts) > 4 && parts[3] == "videoSource" && SessionOf(parts[4]) != session) {
 		return fmt.Errorf("%s %s belongs to another session: %w", s.Method, path, ErrForbidden)
 	}
+	return allowNamed(session, path, query, s.Body)
+}
+
+// naming are the parameters that name other channels, bridges, playbacks and
+// recordings: those that a request concerns besides that of its path, and
+// those that it makes.
+var naming = []string{
+	"bridgeId", "caller", "channel", "channelId", "destinationRecordingName", "originator", "otherChannelId", "playbackId", "snoopId",
+}
+
+// allowNamed refuses requests whose parameters, in the query or in the body,
+// name what is another session's.
+func allowNamed(session, path, query string, body []byte) error {
+	if query == "" && len(body) == 0 {
+		return nil
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return fmt.Errorf("query of %s: %w", path, ErrForbidden)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); len(body) > 0 && err != nil {
+		return fmt.Errorf("the body of %s is not a JSON object: %w", path, ErrForbidden)
+	}
+	for _, name := range naming {
+		values[name] = append(values[name], texts(members[name])...)
+	}
+	check := naming
+	if strings.HasSuffix(path, "/record") {
+		values["name"] = append(values["name"], texts(members["name"])...)
+		check = append(slices.Clone(naming), "name")
+	}
+	for _, name := range check {
+		for id := range strings.SplitSeq(strings.Join(values[name], ","), ",") {
+			if id != "" && SessionOf(id) != session {
+				return fmt.Errorf("%s=%q of %s belongs to another session: %w", name, id, path, ErrForbidden)
+			}
+		}
+	}
 	return nil
+}
+
+// texts returns a JSON string, or the strings of an array. What is neither
+// comes back as it stands, and is nobody's id.
+func texts(raw json.RawMessage) []string {
+	var one string
+	var list []string
+	switch {
+	case len(raw) == 0 || json.Unmarshal(raw, &one) == nil:
+		return []string{one}
+	case json.Unmarshal(raw, &list) == nil:
+		return list
+	}
+	return []string{string(raw)}
 }
