@@ -199,6 +199,11 @@ func TestIngressRefuses(t *testing.T) {
 		if m, _ := edge.invite(t, "1000", "X-Asterisk-Action: Conference").final(t); m.status != 503 {
 			t.Errorf("got %s, want 503", m.start)
 		}
+		for _, pinned := range []string{"no", `" = "" | "a`, `"yes" | "`} {
+			if m, _ := edge.invite(t, "1000", "X-Asterisk-Action: Conference", "X-Asterisk-Pinned: "+pinned).final(t); m.status != 503 {
+				t.Errorf("pinned %s: got %s, want 503", pinned, m.start)
+			}
+		}
 		if o := call(t, edge, p, "1000", "X-Asterisk-Action: Conference", "X-Asterisk-Pinned: yes"); o.values["Pinned"] != "yes" {
 			t.Errorf("a pinned call came with %q", o.values)
 		}
