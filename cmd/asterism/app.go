@@ -46,7 +46,9 @@ type step struct {
 type part func(context.Context, *app) error
 
 func newApp(role config.Role, cfg config.Config, log zerolog.Logger) *app {
-	oneCore()
+	if role != config.RoleWorker {
+		oneCore()
+	}
 	a := &app{
 		role: role, cfg: cfg, log: log,
 		registry: newRegistry(), checks: newChecks(), failed: make(chan error, 1),
@@ -59,7 +61,8 @@ func newApp(role config.Role, cfg config.Config, log zerolog.Logger) *app {
 // otherwise. What a role does for a call is a chain of short steps; on more
 // cores the runtime spends a good part of the CPU on waking threads that then
 // find nothing to do (docs/adr/0006), which Asterisk could use. One core
-// carries some 500 new calls a second; more is a matter of more processes.
+// carries some 500 new calls a second. Workers are left alone: with tens of
+// thousands of calls the garbage collector would hold up new ones on one core.
 func oneCore() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)

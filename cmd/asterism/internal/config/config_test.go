@@ -155,6 +155,21 @@ func TestOverridesSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+// What `asterism check` accepts must not fail later, at the start or at the
+// first call.
+func TestWhatFailsLaterFailsHere(t *testing.T) {
+	for _, set := range []string{"language=english", "language=en-a", "nodes[0].ari.url=https://127.0.0.1:8088/ari"} {
+		path, _, _ := strings.Cut(set, "=")
+		_, err := Load(Options{Role: RoleRun, Set: []string{set, "nodes[0].ari.password=x"}})
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v; want one about %s", set, err, path)
+		}
+	}
+	if _, err := Load(Options{Role: RoleRun, Set: []string{"language=zh-Hant-TW", "nodes[0].ari.password=x"}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRolesNeedWhatTheyUse(t *testing.T) {
 	for _, tc := range []struct {
 		role Role

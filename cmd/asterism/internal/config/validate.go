@@ -23,7 +23,8 @@ const (
 var (
 	nameRE     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
 	keyRE      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
-	languageRE = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
+	// As the media cache has them: with any other, no prompt would be found.
+	languageRE = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
 )
 
 // validator checks what a decoder cannot: meanings, limits and what a role
@@ -179,7 +180,7 @@ func (v *validator) nodes() {
 
 func (v *validator) ari(at string, a ARI) {
 	u, err := url.Parse(a.URL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+	if err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil {
 		v.wrong(at+".url", "%q is not the address of ARI; expected http://host:port/ari, without user and password", a.URL)
 	}
 	if a.User == "" {
