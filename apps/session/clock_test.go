@@ -149,13 +149,19 @@ func TestOutcome(t *testing.T) {
 					return errors.New(strings.Repeat("e", 10_000))
 				})
 				n.pool.opts.Parse = func(_ []string, ch Channel) (apps.Request, []string, error) {
-					return apps.Request{Action: "Test", Called: ch.Called, Caller: apps.Party{Number: "5551", Private: tt.private}}, nil, nil
+					return apps.Request{
+						Action: "Test", Called: ch.Called, Caller: apps.Party{Number: "5551", Private: tt.private},
+						Vars: map[string]string{"tenant": "acme"},
+					}, nil, nil
 				}
 				n.call(aritest.Invite{Exten: "s"})
 				n.runs.Wait()
 				o := n.outcome()
 				if o.Called != "" || (o.Caller == "") != tt.private || len(o.Error) > 600 || len(o.Notes) != tt.notes {
 					t.Errorf("outcome is %+v, want %d notes", o, tt.notes)
+				}
+				if o.Vars["tenant"] != "acme" {
+					t.Errorf("variables are %v", o.Vars)
 				}
 				if d, ok := tt.value.(time.Duration); ok && o.Notes[0].Fields["value"] != d.Seconds() {
 					t.Errorf("note is %+v", o.Notes[0])

@@ -24,6 +24,8 @@ type outcome struct {
 	Caller string `json:"caller,omitempty"` // not of one who asked for privacy
 	Called string `json:"called,omitempty"`
 
+	Vars map[string]string `json:"vars,omitempty"`
+
 	Error  string     `json:"error,omitempty"`
 	Status int        `json:"status,omitempty"` // what the error means in SIP
 	Fault  apps.Fault `json:"fault,omitempty"`
@@ -69,7 +71,7 @@ func (s *session) outcome(res result, v apps.Verdict, err error, took time.Durat
 	o := outcome{
 		Action: s.action, Result: res, Worker: s.pool.opts.Worker,
 		Began: s.began.UTC().Format("2006-01-02T15:04:05.000Z"), Seconds: seconds(took), Answered: s.answered,
-		Caller: s.caller, Called: s.called, Verbs: s.trail.entries(), Skipped: s.trail.skipped, Notes: s.notes,
+		Caller: s.caller, Called: s.called, Vars: s.vars, Verbs: s.trail.entries(), Skipped: s.trail.skipped, Notes: s.notes,
 	}
 	if err != nil {
 		o.Error, o.Status, o.Fault = shorten(err.Error(), 512), v.Status, v.Fault

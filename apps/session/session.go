@@ -36,9 +36,10 @@ type session struct {
 	callID   string // of the SIP dialog
 	caller   string // "" when it is private
 	called   string
-	answered bool // for sure
-	unsure   bool // an answer was asked for and its result is not known
-	verbs    int  // how many were called
+	vars     map[string]string // of the request
+	answered bool              // for sure
+	unsure   bool              // an answer was asked for and its result is not known
+	verbs    int               // how many were called
 	trail    trail
 	notes    []note
 
@@ -118,7 +119,7 @@ func (s *session) prepare() (apps.Flow, *apps.Request, error) {
 	s.answered = in.Channel.State == "Up"
 	s.callID = in.Channel.ProtocolID
 	req, warnings, err := s.pool.opts.Parse(in.Args, channelOf(in))
-	s.called = req.Called
+	s.called, s.vars = req.Called, req.Vars
 	if !req.Caller.Private {
 		s.caller = req.Caller.Number
 	}

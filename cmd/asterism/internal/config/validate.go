@@ -21,8 +21,8 @@ const (
 )
 
 var (
-	nameRE     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
-	keyRE      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+	nameRE = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+	keyRE  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 	// As the media cache has them: with any other, no prompt would be found.
 	languageRE = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
 )
