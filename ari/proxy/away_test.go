@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -126,4 +127,42 @@ func TestSessionsEndWhenTheirGatewayStartsAgain(t *testing.T) {
 	}
 	f.eventually("the worker is idle", func() bool { return w.Sessions() == 0 })
 	c.Hangup()
+}
+
+// What is sent to a server that takes nothing any more fails in time: whoever
+// sends holds a lock.
+func TestSendingToAFrozenServerFailsInTime(t *testing.T) {
+	f := newFabricOn(t, "127.0.0.1")
+	u, err := url.Parse(f.nats.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, u.Host)
+	c, err := Connect(ConnOptions{URL: "nats://" + r.Addr().String(), User: string(RoleGateway), Password: "g", Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	f.eventually("it answers", c.answers)
+	r.frozen.Lock()
+	defer r.frozen.Unlock()
+	failed := make(chan error, 1)
+	go func() {
+		data := make([]byte, 256<<10)
+		for range 1000 { // far more than the system's buffers hold
+			if err := c.send("w.x", "", data); err != nil {
+				failed <- err
+				return
+			}
+		}
+		failed <- nil
+	}()
+	select {
+	case err := <-failed:
+		if err == nil {
+			t.Error("everything was sent")
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("sending hangs")
+	}
 }

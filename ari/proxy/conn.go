@@ -47,6 +47,8 @@ func Connect(o ConnOptions) (*Conn, error) {
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
 		nats.Timeout(2 * time.Second),
+		// A send may wait for a server that takes nothing; who sends holds locks.
+		nats.FlusherTimeout(3 * time.Second),
 		nats.PingInterval(2 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		// An authentication error repeats until somebody mends the password;
