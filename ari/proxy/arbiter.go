@@ -55,7 +55,8 @@ type workerState struct {
 	hb       Heartbeat
 	seen     time.Time
 	since    int  // assigned since the heartbeat
-	suspect  bool // did not answer; no candidate until its next heartbeat
+	suspect  bool // did not answer in time; until its next heartbeat the last to be asked
+	out      bool // full, draining or gone; until its next heartbeat no candidate
 	sessions map[string]*session
 }
 

@@ -14,7 +14,7 @@ func (a *Arbiter) workerBeat(now time.Time, hb Heartbeat) {
 		w = &workerState{sessions: make(map[string]*session)}
 		a.workers[hb.key()] = w
 	}
-	w.hb, w.seen, w.since, w.suspect = hb, now, 0, false
+	w.hb, w.seen, w.since, w.suspect, w.out = hb, now, 0, false, false
 	for _, s := range a.waiting() {
 		a.offer(now, s)
 	}
@@ -42,7 +42,7 @@ func (a *Arbiter) workerGone(now time.Time, worker string) {
 	if !ok {
 		return
 	}
-	w.suspect = true
+	w.out = true
 	for _, s := range a.ordered(w.sessions) {
 		if s.state == stateAssigned {
 			a.next(now, s)
@@ -104,15 +104,25 @@ func (a *Arbiter) next(now time.Time, s *session) {
 }
 
 // candidate returns the better of two workers chosen at random among those
-// that are alive, not draining, not suspect and have room; "" if there is
-// none. Two choices spread calls almost evenly although every gateway only
-// sees loads that are up to a second old.
+// that are alive, not draining and have room; "" if there is none. Two choices
+// spread calls almost evenly although every gateway only sees loads that are
+// up to a second old. A worker that has just missed an offer is asked only
+// when there is no other: a moment's pause of the only worker must not refuse
+// the calls of a whole second.
 func (a *Arbiter) candidate(now time.Time) string {
-	var names []string
+	var good, suspect []string
 	for name, w := range a.workers {
-		if now.Sub(w.seen) < workerTimeout && !w.hb.Draining && !w.suspect && w.hb.Free > w.since {
-			names = append(names, name)
+		switch {
+		case now.Sub(w.seen) >= workerTimeout || w.hb.Draining || w.out || w.hb.Free <= w.since:
+		case w.suspect:
+			suspect = append(suspect, name)
+		default:
+			good = append(good, name)
 		}
+	}
+	names := good
+	if len(names) == 0 {
+		names = suspect
 	}
 	if len(names) == 0 {
 		return ""
@@ -143,7 +153,7 @@ func (a *Arbiter) accept(now time.Time, m MsgAccept) {
 	}
 	if m.Busy {
 		if w := a.workers[s.worker]; w != nil {
-			w.suspect = true
+			w.out = true
 		}
 		a.next(now, s)
 		return

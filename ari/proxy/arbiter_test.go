@@ -131,6 +131,33 @@ func TestSilentWorkerIsSuspectUntilItsNextHeartbeat(t *testing.T) {
 	none[ActAccepted](t, actions)
 }
 
+func TestOnlyWorkerIsAskedAgainAfterAPause(t *testing.T) {
+	b := newBench(t, "one")
+	first := one[ActAssign](t, b.step(MsgStart{Session: "c", Raw: []byte("start")}))
+	second := one[ActAssign](t, b.pass(assignTimeout))
+	if second.Worker != first.Worker || second.Token.Epoch != first.Token.Epoch+1 {
+		t.Fatalf("first %+v, second %+v", first, second)
+	}
+	one[ActAccepted](t, b.step(MsgAccept{Session: "c", Token: second.Token}))
+}
+
+func TestBusyOrGoneWorkerIsNotAskedAgain(t *testing.T) {
+	for name, answer := range map[string]func(ActAssign) Message{
+		"busy": func(a ActAssign) Message { return MsgAccept{Session: "c", Token: a.Token, Busy: true} },
+		"gone": func(a ActAssign) Message { return MsgWorkerGone{Worker: a.Worker} },
+	} {
+		b := newBench(t, "one")
+		first := one[ActAssign](t, b.step(MsgStart{Session: "c", Raw: []byte("start")}))
+		if got := b.step(answer(first)); len(got) != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		b.beat("one", 0, 100)
+		if a := b.out; len(a) != 1 {
+			t.Errorf("%s: after its heartbeat: %+v", name, a)
+		}
+	}
+}
+
 func TestWorkerWithoutSubscriberIsSkippedAtOnce(t *testing.T) {
 	b := newBench(t, "one", "two")
 	first := one[ActAssign](t, b.step(MsgStart{Session: "c", Raw: []byte("start")}))
