@@ -252,12 +252,8 @@ func (g *Gateway) Drain(ctx context.Context) error {
 	if err := g.setDraining(ctx, true); err != nil {
 		g.opts.Log.Warn().Err(err).Msg("Asterisk was not told that the node drains; calls that still come are refused here")
 	}
-	for g.Calls() > 0 {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("draining node %s: %d calls were hung up: %w", g.opts.Node, g.endCalls(ctx), context.Cause(ctx))
-		case <-time.After(20 * time.Millisecond):
-		}
+	if !g.awaitNoCalls(ctx) {
+		return fmt.Errorf("draining node %s: %d calls were hung up: %w", g.opts.Node, g.endCalls(ctx), context.Cause(ctx))
 	}
 	return nil
 }
@@ -276,10 +272,21 @@ func (g *Gateway) endCalls(ctx context.Context) int {
 	for _, session := range left {
 		g.hangup(ctx, session)
 	}
-	for g.Calls() > 0 && ctx.Err() == nil {
-		time.Sleep(20 * time.Millisecond)
-	}
+	g.awaitNoCalls(ctx)
 	return len(left)
+}
+
+// awaitNoCalls waits until there is no call, and reports false if ctx ends
+// before.
+func (g *Gateway) awaitNoCalls(ctx context.Context) bool {
+	for g.Calls() > 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return true
 }
 
 func (g *Gateway) setDraining(ctx context.Context, on bool) error {

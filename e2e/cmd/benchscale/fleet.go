@@ -67,7 +67,7 @@ type node struct {
 // startNode starts an Asterisk and its gateway.
 func (b *bench) startNode(ctx context.Context, n int, log zerolog.Logger) (*node, error) {
 	name := fmt.Sprintf("n%d", n)
-	server, err := aritest.NewServer(aritest.Options{
+	server, err := aritest.NewServer(aritest.Options{ //nolint:contextcheck // it lives until it is closed
 		Name: name, Offline: !b.o.sockets, Media: lengthOf, RequestLog: -1, HeardLimit: 1,
 	})
 	if err != nil {
@@ -162,7 +162,6 @@ func (n *node) place(number int, length time.Duration) {
 // tally counts calls.
 type tally struct {
 	mu      sync.Mutex
-	placed  int
 	good    int            // heard their prompt to its end and were hung up
 	failed  map[string]int // by what went wrong
 	returns []time.Duration
@@ -203,7 +202,7 @@ func (n *node) sweep(t *tally) int {
 	defer n.mu.Unlock()
 	now := time.Now()
 	for id, c := range n.calls {
-		verdict := ""
+		var verdict string
 		select {
 		case <-c.caller.Ended():
 			verdict = judge(c.caller.State())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -136,8 +137,7 @@ func (b *bench) hold(ctx context.Context, name string, window time.Duration) err
 	profiled := b.profileWorker(ctx, name, window)
 	for time.Since(began) < window {
 		if err := wait(ctx, min(time.Second, max(0, window-time.Since(began)))); err != nil {
-			<-profiled
-			return err
+			return errors.Join(err, <-profiled)
 		}
 		m := measure.MemoryOf(b.worker.pid())
 		p.memory.Now, p.memory.Peak = max(p.memory.Now, m.Now), m.Peak
