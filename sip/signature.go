@@ -18,7 +18,7 @@ const (
 	// MinSecret is the least length of a key's secret in bytes.
 	MinSecret = 16
 	// DefaultMaxAge is how old a signature may be.
-	DefaultMaxAge = 60 * time.Second
+	DefaultMaxAge = 30 * time.Second
 	// DefaultSkew is how far in the future a signature may be, for clocks
 	// that differ.
 	DefaultSkew = 5 * time.Second

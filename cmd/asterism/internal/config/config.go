@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"asterism/sip"
+)
 
 // Config is the whole configuration. The keys in YAML are the tags; example.yaml
 // documents each of them and is held to the defaults by a test.
@@ -154,7 +158,7 @@ func Default() Config {
 			S3:   S3{Region: "us-east-1", TLS: true},
 		},
 		Worker:   Worker{Capacity: 50_000},
-		Trust:    Trust{MaxAge: 30 * time.Second},
+		Trust:    Trust{MaxAge: sip.DefaultMaxAge},
 		Language: "en",
 		Drain:    time.Hour,
 	}
