@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
@@ -210,5 +212,36 @@ func TestServerWithoutPasswordsIsRefused(t *testing.T) {
 	if err == nil {
 		s.Close()
 		t.Fatal("a server that everybody may connect to was started")
+	}
+}
+
+// Metrics may be asked for while a role starts; this is for the race detector.
+func TestMetricsWhileStarting(t *testing.T) {
+	f := newFabric(t)
+	for i := range 10 {
+		registry := prometheus.NewRegistry()
+		var gather sync.WaitGroup
+		stop := make(chan struct{})
+		gather.Go(func() {
+			for {
+				if _, err := registry.Gather(); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+		w, err := NewWorker(f.connect(RoleWorker, "w"), WorkerOptions{
+			Name: fmt.Sprintf("w%d", i), Capacity: 1, Log: zerolog.Nop(), Registry: registry,
+		})
+		close(stop)
+		gather.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
 	}
 }

@@ -211,7 +211,9 @@ func (g *Gateway) subscribe() error {
 		if err != nil {
 			return fmt.Errorf("node %s: subscribing to %s: %w", g.opts.Node, subject, err)
 		}
+		g.mu.Lock() // metrics are read already
 		g.subs = append(g.subs, sub)
+		g.mu.Unlock()
 	}
 	return nil
 }

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -42,6 +44,19 @@ func gauge(c *collectors, labels prometheus.Labels, name, help string, read func
 	c.add(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, read))
 }
 
+// pending counts the messages that wait at subscriptions.
+func pending(mu *sync.Mutex, subs *[]*nats.Subscription) float64 {
+	mu.Lock()
+	defer mu.Unlock()
+	n := 0
+	for _, sub := range *subs {
+		if p, _, err := sub.Pending(); err == nil {
+			n += p
+		}
+	}
+	return float64(n)
+}
+
 // workerMetrics are the metrics of a [Worker].
 type workerMetrics struct {
 	collectors
@@ -57,15 +72,7 @@ func newWorkerMetrics(w *Worker, reg prometheus.Registerer) *workerMetrics {
 	m.resends = counter(&m.collectors, l, "asterism_worker_resends_total", "Commands that were sent again because no answer came.")
 	gauge(&m.collectors, l, "asterism_worker_sessions", "Sessions that run on this worker now.", func() float64 { return float64(w.Sessions()) })
 	gauge(&m.collectors, l, "asterism_worker_subscriptions", "NATS subscriptions; their number does not depend on that of calls.", func() float64 { return float64(w.conn.nc.NumSubscriptions()) })
-	gauge(&m.collectors, l, "asterism_worker_queue_messages", "Messages from gateways that wait to be taken in.", func() float64 {
-		n := 0
-		for _, sub := range w.subs {
-			if p, _, err := sub.Pending(); err == nil {
-				n += p
-			}
-		}
-		return float64(n)
-	})
+	gauge(&m.collectors, l, "asterism_worker_queue_messages", "Messages from gateways that wait to be taken in.", func() float64 { return pending(&w.mu, &w.subs) })
 	return m
 }
 
@@ -112,15 +119,7 @@ func newGatewayMetrics(g *Gateway, reg prometheus.Registerer) *gatewayMetrics {
 		}
 		return 1
 	})
-	gauge(c, l, "asterism_gateway_queue_messages", "Messages from workers that wait to be taken in.", func() float64 {
-		n := 0
-		for _, sub := range g.subs {
-			if p, _, err := sub.Pending(); err == nil {
-				n += p
-			}
-		}
-		return float64(n)
-	})
+	gauge(c, l, "asterism_gateway_queue_messages", "Messages from workers that wait to be taken in.", func() float64 { return pending(&g.mu, &g.subs) })
 	gauge(c, l, "asterism_events_unacknowledged", "Events that no worker has acknowledged yet.", func() float64 {
 		g.mu.Lock()
 		defer g.mu.Unlock()

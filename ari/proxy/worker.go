@@ -127,7 +127,9 @@ func (w *Worker) subscribe() error {
 			w.unsubscribe()
 			return fmt.Errorf("worker %s: subscribing to %s: %w", w.opts.Name, subject, err)
 		}
+		w.mu.Lock() // metrics are read already
 		w.subs = append(w.subs, sub)
+		w.mu.Unlock()
 	}
 	return nil
 }
