@@ -72,13 +72,14 @@ type report struct {
 	Checks map[string]string `json:"checks,omitempty"` // "ok", or what is wrong
 }
 
-// run tries all conditions at the same time.
-func (c *checks) run(ctx context.Context) report {
+// run tries all conditions at the same time, or those that are required.
+func (c *checks) run(ctx context.Context, all bool) report {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	c.mu.Lock()
 	conditions := maps.Clone(c.all)
 	c.mu.Unlock()
+	maps.DeleteFunc(conditions, func(_ string, cond condition) bool { return !all && !cond.required })
 	results := make(map[string]chan error, len(conditions))
 	for name, cond := range conditions {
 		result := make(chan error, 1)
@@ -166,9 +167,12 @@ func handler(c config.HTTP, ready *checks, registry *prometheus.Registry) http.H
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		result := ready.run(r.Context())
-		if !authorized(c.Token, r) {
-			result.Checks = nil // a probe needs the status alone
+		// A probe needs the status alone, and a stranger must not make us ask
+		// the storage.
+		details := authorized(c.Token, r)
+		result := ready.run(r.Context(), details)
+		if !details {
+			result.Checks = nil
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if !result.Ready {

@@ -95,6 +95,10 @@ func TestReadyNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("with a condition that is told only: status %d, %s; want 200 and the condition", status, body)
 	}
 	ready.set("ari", func(context.Context) error { return errors.New("wrong password") })
+	ready.inform("storage", func(context.Context) error {
+		t.Error("a stranger made us ask the storage")
+		return nil
+	})
 	status, body = get(t, config.HTTP{Token: "sesame"}, ready, "/readyz", "")
 	if status != 503 || strings.Contains(body, "password") {
 		t.Errorf("to a stranger: status %d, body %s; want 503 without details", status, body)

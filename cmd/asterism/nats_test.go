@@ -107,7 +107,7 @@ func TestNATSOverTLS(t *testing.T) {
 			if got := up(t, conn, patience); got != tc.ok {
 				t.Errorf("connected: %v; want %v", got, tc.ok)
 			}
-			if ready := a.checks.run(context.Background()); (ready.Checks["nats worker"] == "ok") != tc.ok {
+			if ready := a.checks.run(context.Background(), true); (ready.Checks["nats worker"] == "ok") != tc.ok {
 				t.Errorf("readiness says %q", ready.Checks["nats worker"])
 			}
 		})
