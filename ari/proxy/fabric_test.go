@@ -459,8 +459,11 @@ func TestDrainWaitsForCallsAndRefusesNewOnes(t *testing.T) {
 		t.Fatalf("drained with a call in progress: %v", err)
 	default:
 	}
+	pinned := f.asterisk.Call(aritest.Invite{Args: []string{"1", "", "end"}, Pinned: true})
+	f.eventually("the call for a room on this node is in", func() bool { return f.gateway.Calls() == 2 })
 	close(hold)
 	f.ended(c)
+	f.ended(pinned)
 	if err := <-drained; err != nil {
 		t.Fatal(err)
 	}

@@ -248,11 +248,13 @@ func (g *Gateway) Calls() int {
 func (g *Gateway) Drain(ctx context.Context) error {
 	g.mu.Lock()
 	g.draining = true
-	g.step(MsgDrain{})
 	g.mu.Unlock()
 	g.heartbeat(false)
+	// The dialplan refuses, because it knows which calls must come in all the
+	// same: those for a conference room that is here.
 	if err := g.setDraining(ctx, true); err != nil {
 		g.opts.Log.Warn().Err(err).Msg("Asterisk was not told that the node drains; calls that still come are refused here")
+		g.handle(MsgDrain{})
 	}
 	if !g.awaitNoCalls(ctx) {
 		return fmt.Errorf("draining node %s: %d calls were hung up: %w", g.opts.Node, g.endCalls(ctx), context.Cause(ctx))
