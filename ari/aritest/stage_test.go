@@ -89,6 +89,32 @@ func (s *stage) connect() {
 			s.take(raw)
 		}
 	}()
+	s.registered()
+}
+
+// registered waits until Asterisk knows the application, which is a moment after it has accepted the websocket, and knows it
+// still a little later: the end of an earlier websocket may be under way.
+func (s *stage) registered() {
+	s.t.Helper()
+	u := s.in.base + "/applications/asterism?api_key=" + url.QueryEscape(s.in.user+":"+s.in.password)
+	for known, tries := 0, 0; known < 3; tries++ {
+		if tries == 500 {
+			s.t.Fatal("Asterisk does not know the application")
+		}
+		req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, u, http.NoBody)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		resp, err := s.in.client.Do(req)
+		if err != nil {
+			s.t.Fatalf("asking for the application: %v", err)
+		}
+		_ = resp.Body.Close()
+		if known++; resp.StatusCode != http.StatusOK {
+			known = 0
+		}
+		s.pause(10 * time.Millisecond)
+	}
 }
 
 // disconnect breaks the websocket off, as a dying client does.

@@ -29,7 +29,7 @@ func (g *Gateway) connected(ctx context.Context, first bool) error {
 		}
 		return err
 	}
-	if _, err := g.client.Applications().Filter(ctx, App, &ari.EventFilter{Disallowed: uninteresting}); err != nil {
+	if err := g.setFilter(ctx); err != nil {
 		return fmt.Errorf("setting the event filter: %w", err)
 	}
 	g.mu.Lock()
@@ -50,6 +50,25 @@ func (g *Gateway) connected(ctx context.Context, first bool) error {
 	g.mu.Unlock()
 	g.opts.Log.Info().Str("asterisk", version).Bool("again", !first).Msg("connected to Asterisk")
 	return nil
+}
+
+// setFilter switches uninteresting events off. Asterisk knows an application
+// only a moment after it has accepted its websocket, so that 404 is waited out
+// for up to two seconds.
+func (g *Gateway) setFilter(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for {
+		_, err := g.client.Applications().Filter(ctx, App, &ari.EventFilter{Disallowed: uninteresting})
+		if !ari.IsNotFound(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // disconnected notes why there is no connection to Asterisk.
