@@ -165,23 +165,21 @@ func sounds(value string) ([]string, error) {
 	return list, nil
 }
 
-// language parses a tag of RFC 5646 (BCP 47), by its form only, and spells it
-// as recommended there: it-IT, zh-Hant-TW. Asterisk's it_IT is taken too.
+// language parses a tag of RFC 5646 (BCP 47), by its form only and without the
+// rarities that no prompt can be stored under, and spells it as recommended
+// there: it-IT, zh-Hant-TW. Asterisk's it_IT is taken too.
 func language(value string) (string, error) {
-	if len(value) > 35 { // RFC 5646 section 4.4.1
+	tags := strings.Split(strings.ReplaceAll(value, "_", "-"), "-")
+	if len(tags) > 4 || len(tags[0]) > 3 || strings.ContainsAny(tags[0], "0123456789") {
 		return "", errMalformed
 	}
-	tags := strings.Split(strings.ReplaceAll(value, "_", "-"), "-")
 	for i, tag := range tags {
-		if len(tag) < 1 || len(tag) > 8 || strings.ContainsFunc(tag, func(r rune) bool { return !isAlphanumeric(r) }) {
+		if len(tag) < 2 || len(tag) > 8 || strings.ContainsFunc(tag, func(r rune) bool { return !isAlphanumeric(r) }) {
 			return "", errMalformed
 		}
 		lower := strings.ToLower(tag)
 		switch {
 		case i == 0:
-			if len(tag) < 2 || strings.ContainsAny(tag, "0123456789") {
-				return "", errMalformed
-			}
 			tags[i] = lower
 		case len(tag) == 2:
 			tags[i] = strings.ToUpper(tag)

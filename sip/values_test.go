@@ -25,13 +25,13 @@ func TestDurations(t *testing.T) {
 func TestLanguages(t *testing.T) {
 	for value, want := range map[string]string{
 		"it": "it", "IT": "it", "it-IT": "it-IT", "it_it": "it-IT", "zh-hant-tw": "zh-Hant-TW", "es-419": "es-419", "de-1996": "de-1996",
-		"sl-rozaj-biske": "sl-rozaj-biske", "en-x-us": "en-x-US",
+		"sl-rozaj-biske": "sl-rozaj-biske", "cmn": "cmn",
 	} {
 		if got, err := language(value); err != nil || got != want {
 			t.Errorf("%q is %q, %v; want %q", value, got, err, want)
 		}
 	}
-	for _, value := range []string{"", "i", "it-", "-it", "it--IT", "../it", "it/IT", "1t", "è", "it IT", "abcdefghi", "en-abcdefghi", "aa-aaaaaaaa-aaaaaaaa-aaaaaaaa-aaaaaaaa"} {
+	for _, value := range []string{"", "i", "it-", "-it", "english", "en-x-us", "en-a-b-c-d", "it--IT", "../it", "it/IT", "1t", "è", "it IT", "abcdefghi", "en-abcdefghi", "aa-aaaaaaaa-aaaaaaaa-aaaaaaaa-aaaaaaaa"} {
 		if got, err := language(value); err == nil {
 			t.Errorf("%q is taken as %q", value, got)
 		}
