@@ -110,31 +110,39 @@ func (p *platform) workerOf(t *testing.T, c *phone.Call) string {
 // TestNoWorker freezes and kills the only worker.
 func TestNoWorker(t *testing.T) {
 	t.Parallel()
-	p := start(t, stack.Options{Split: true, Workers: 1})
-	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
-		signal(t, p, "worker-1", sig)
-		if err := p.nobodyThere(t); err != nil {
-			t.Errorf("worker after signal %d: %v", sig, err)
-		}
-		// Calls do not pile up behind the one that waits.
-		var all sync.WaitGroup
-		for range 5 {
-			all.Go(func() {
-				if err := p.nobodyThere(t); err != nil {
-					t.Errorf("worker after signal %d: %v", sig, err)
-				}
-			})
-		}
-		all.Wait()
-		if sig == syscall.SIGSTOP {
-			signal(t, p, "worker-1", syscall.SIGCONT)
-		}
-		p.answersAgain(t)
-	}
+	// A worker that is started again after a second would take calls on a
+	// machine that needs longer for them.
+	p := start(t, stack.Options{Split: true, Workers: 1, NoRestart: true})
+	signal(t, p, "worker-1", syscall.SIGSTOP)
+	p.nobodyTakes(t, "a stopped worker")
+	signal(t, p, "worker-1", syscall.SIGCONT)
+	p.answersAgain(t)
+	p.nothingLeft(t)
+	signal(t, p, "worker-1", syscall.SIGKILL)
+	p.nobodyTakes(t, "a dead worker")
 	if n := p.metric(t, "gateway-1", "asterism_calls_refused_total"); n < 12 {
 		t.Errorf("%.0f refusals were counted, want at least 12", n)
 	}
-	p.nothingLeft(t)
+	eventually(t, "Asterisk without a channel", func() bool { return p.channels(t, 1) == 0 })
+	eventually(t, "no call left", func() bool { return p.metric(t, "gateway-1", "asterism_calls") == 0 })
+}
+
+// nobodyTakes places one call, then five at once: calls do not pile up behind
+// the one that waits.
+func (p *platform) nobodyTakes(t *testing.T, with string) {
+	t.Helper()
+	if err := p.nobodyThere(t); err != nil {
+		t.Errorf("with %s: %v", with, err)
+	}
+	var all sync.WaitGroup
+	for range 5 {
+		all.Go(func() {
+			if err := p.nobodyThere(t); err != nil {
+				t.Errorf("with %s: %v", with, err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestVanishedCaller lets callers vanish without a word.

@@ -170,7 +170,7 @@ func (p *platform) nobodyThere(t *testing.T) error {
 	c, err := p.dial(t, 1, playback("sound:hello-world"))
 	r, ok := errors.AsType[*phone.RefusedError](err)
 	if !ok || r.Status != 503 {
-		return fmt.Errorf("a call that no worker can take: %w; want 503", err)
+		return fmt.Errorf("a call that no worker can take: %v; want 503", err)
 	}
 	end, err := c.Wait(t.Context())
 	if err != nil {
