@@ -168,9 +168,12 @@ func TestNATSAway(t *testing.T) {
 func (p *platform) nobodyThere(t *testing.T) error {
 	t.Helper()
 	c, err := p.dial(t, 1, playback("sound:hello-world"))
+	if err == nil {
+		return errors.New("a call that no worker can take was answered; want 503")
+	}
 	r, ok := errors.AsType[*phone.RefusedError](err)
 	if !ok || r.Status != 503 {
-		return fmt.Errorf("a call that no worker can take: %v; want 503", err)
+		return fmt.Errorf("a call that no worker can take: %w; want 503", err)
 	}
 	end, err := c.Wait(t.Context())
 	if err != nil {
