@@ -33,10 +33,24 @@ func (e *RefusedError) Error() string {
 	if contact := e.Header("Contact"); e.Status < 400 && contact != "" {
 		text += " to " + contact
 	}
-	if reason := e.Header("Reason"); reason != "" {
+	reason := e.Header("Reason")
+	if said := displayName(e.Header("P-Asserted-Identity")); said != "" {
+		reason = said // More than a cause: see docs/adr/0003.
+	}
+	if reason != "" {
 		text += " (" + reason + ")"
 	}
 	return text
+}
+
+// displayName is the quoted display name of an address (RFC 3261 section 20.10), or "".
+func displayName(address string) string {
+	rest, ok := strings.CutPrefix(strings.TrimSpace(address), `"`)
+	name, _, closed := strings.Cut(rest, `" <`)
+	if !ok || !closed {
+		return ""
+	}
+	return name
 }
 
 // Header returns the first header of a name, in any case, or "".
