@@ -95,9 +95,8 @@ type Gateway struct {
 
 // offer is an assignment that waits for its answer.
 type offer struct {
-	session, worker string
-	token           Token
-	at              time.Time
+	worker string
+	at     time.Time
 }
 
 // NewGateway returns a gateway; [Gateway.Run] makes it work.

@@ -142,7 +142,7 @@ func (g *Gateway) carryOut(action Action) {
 // assign offers a session to a worker.
 func (g *Gateway) assign(a ActAssign) {
 	g.offerSeq++
-	g.offers[g.offerSeq] = offer{session: a.Session, worker: a.Worker, token: a.Token, at: time.Now()}
+	g.offers[g.offerSeq] = offer{worker: a.Worker, at: time.Now()}
 	h := assignHeader{Session: a.Session, Token: a.Token, Node: g.key, First: a.First}
 	parts := append([][]byte{nil}, a.Events...)
 	g.metrics.offered.Inc()
