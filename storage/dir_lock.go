@@ -44,6 +44,9 @@ func (d *Dir) lock(ctx context.Context, key string) (unlock func(), _ error) {
 	_, _ = hash.Write([]byte(key))
 	number := hash.Sum32() % lockStripes
 	stripe := d.locks.stripe(number)
+	if ctx.Err() != nil { // A select between a free lock and an ended context picks either.
+		return nil, context.Cause(ctx)
+	}
 	select {
 	case stripe <- struct{}{}:
 	case <-ctx.Done():
