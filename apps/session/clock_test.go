@@ -25,7 +25,7 @@ func (n *node) raise(c *aritest.Caller, typ string, at time.Time, more string) {
 	n.mu.Lock()
 	s := n.sessions[c.Channel()]
 	n.mu.Unlock()
-	s.Event(fmt.Appendf(nil, `{"type":%q,"timestamp":%q,%s}`, typ, at.Add(by).Format(ari.TimeLayout), more))
+	s.Event(0, fmt.Appendf(nil, `{"type":%q,"timestamp":%q,%s}`, typ, at.Add(by).Format(ari.TimeLayout), more))
 }
 
 func channelPart(c *aritest.Caller) string { return fmt.Sprintf(`"channel":{"id":%q}`, c.Channel()) }

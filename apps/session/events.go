@@ -47,7 +47,7 @@ func (k signalKind) event() string {
 const maxInbox = 512
 
 // Event implements [proxy.Runner].
-func (s *session) Event(raw []byte) {
+func (s *session) Event(_ uint64, raw []byte) {
 	h, err := ari.Peek(raw)
 	if err != nil {
 		s.pool.metrics.badEvents.Inc()
@@ -82,6 +82,9 @@ func (s *session) Lost() {
 	s.mu.Unlock()
 	s.ring()
 }
+
+// Pending implements [proxy.Runner].
+func (s *session) Pending() [][]byte { return nil }
 
 // typed takes in a key.
 func (s *session) typed(h ari.Header) {

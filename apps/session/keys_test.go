@@ -82,7 +82,7 @@ func TestControlKeyBeforeTheFirstSound(t *testing.T) {
 		n.before = func(c proxy.Command) error {
 			if c.ID == "0.play.1" {
 				for id, s := range n.sessions {
-					s.Event(fmt.Appendf(nil, `{"type":"ChannelDtmfReceived","timestamp":%q,"digit":"5","channel":{"id":%q}}`,
+					s.Event(0, fmt.Appendf(nil, `{"type":"ChannelDtmfReceived","timestamp":%q,"digit":"5","channel":{"id":%q}}`,
 						time.Now().Format(ari.TimeLayout), id))
 				}
 			}

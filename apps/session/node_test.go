@@ -133,7 +133,7 @@ func (n *node) event(raw []byte) {
 	case h.Type == "StasisStart":
 		n.start(id, raw)
 	case s != nil:
-		s.Event(raw)
+		s.Event(0, raw)
 	}
 }
 

@@ -77,6 +77,12 @@ func (h *commandHeader) appendJSON(b []byte) []byte {
 	if h.Final {
 		b = append(b, `,"fin":true`...)
 	}
+	if h.Reset {
+		b = append(b, `,"rs":true`...)
+	}
+	if h.Heard != 0 {
+		b = strconv.AppendUint(append(b, `,"hd":`...), h.Heard, 10)
+	}
 	return append(b, '}')
 }
 

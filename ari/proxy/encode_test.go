@@ -12,7 +12,7 @@ func TestHeadersWrittenByHand(t *testing.T) {
 		for _, token := range []Token{{}, {3, 7}, {math.MaxUint64, math.MaxUint64}} {
 			command := commandHeader{Session: s, Token: token, ID: "0." + s, TTL: 10_000, Ack: 9}
 			full := command
-			full.Records, full.Final = 2, true
+			full.Records, full.Final, full.Reset, full.Heard = 2, true, true, 17
 			full.Steps = []Step{ARI("POST", "/channels/"+s+"/answer", []byte("{}")), {Name: s}, {Method: s, Name: s}, {}}
 			none := command
 			none.Steps = []Step{}

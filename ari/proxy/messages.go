@@ -107,6 +107,8 @@ type commandHeader struct {
 	Steps   []Step `json:"st"`
 	Records int    `json:"j,omitempty"` // how many parts are journal records
 	Final   bool   `json:"fin,omitempty"`
+	Reset   bool   `json:"rs,omitempty"` // the records replace the journal
+	Heard   uint64 `json:"hd,omitempty"` // with Reset
 }
 
 // resultHeader answers a command, a renewal or a resync. Parts: the bodies of
@@ -115,6 +117,8 @@ type resultHeader struct {
 	Status resultStatus `json:"st"`
 	Codes  []int        `json:"c,omitempty"`     // HTTP status of each step done
 	Error  string       `json:"e,omitempty"`     // with statusFailed
+	Again  bool         `json:"ag,omitempty"`    // from the store
+	Age    int64        `json:"age,omitempty"`   // milliseconds since it was executed
 	Stale  []string     `json:"stale,omitempty"` // sessions, answering a renewal
 }
 
@@ -174,8 +178,15 @@ type Command struct {
 	// ID is not executed again but answered with the first one's result.
 	ID    string
 	Steps []Step
-	// Records are appended to the session's log before the steps are done.
+	// Records are appended to the session's log before the steps are done. A
+	// command without steps only carries records, and proves the token.
 	Records [][]byte
+	// Reset begins a new stage: Records replace the journal, and what is kept
+	// for the stages before is dropped: results of earlier commands, and keys
+	// up to the event of number Heard. Keys among those that nobody has used
+	// yet must be in the records.
+	Reset bool
+	Heard uint64
 	// TTL is how long the gateway may work on it, counted from its arrival.
 	// Zero means [DefaultTTL].
 	TTL time.Duration
@@ -192,6 +203,15 @@ const DefaultTTL = 10 * time.Second
 // was tried.
 type Result struct {
 	Steps []StepResult
+	// Again says that the command had been executed before, for an earlier
+	// send or an earlier owner, and that this is the stored result; Age is how
+	// long ago, 0 if just now.
+	//
+	// A step that creates something, sent before the gateway restarted and
+	// without a stored result, is answered with the Code 410 when Asterisk does
+	// not know what it was to create: it must be done again under a new id.
+	Again bool
+	Age   time.Duration
 }
 
 // StepResult is the answer to one step: an HTTP status and a body.
@@ -242,7 +262,7 @@ func (c *Command) header(session string, token Token, ack uint64) commandHeader 
 	}
 	return commandHeader{
 		Session: session, Token: token, ID: c.ID, TTL: ttl.Milliseconds(),
-		Ack: ack, Steps: c.Steps, Records: len(c.Records), Final: c.Final,
+		Ack: ack, Steps: c.Steps, Records: len(c.Records), Final: c.Final, Reset: c.Reset, Heard: c.Heard,
 	}
 }
 
@@ -268,7 +288,10 @@ func (h commandHeader) command(parts [][]byte) (Command, error) {
 	if h.Records < 0 || len(parts) != want || h.ID == "" {
 		return Command{}, fmt.Errorf("command %q has %d parts, expected %d: %w", h.ID, len(parts), want, ErrFrame)
 	}
-	c := Command{ID: h.ID, Steps: h.Steps, TTL: time.Duration(h.TTL) * time.Millisecond, Final: h.Final}
+	c := Command{
+		ID: h.ID, Steps: h.Steps, TTL: time.Duration(h.TTL) * time.Millisecond,
+		Final: h.Final, Reset: h.Reset, Heard: h.Heard,
+	}
 	for i := range c.Steps {
 		c.Steps[i].Body = parts[i]
 	}
@@ -284,7 +307,10 @@ func (h resultHeader) result(parts [][]byte) (Result, error) {
 	if len(parts) != len(h.Codes) {
 		return Result{}, fmt.Errorf("a result has %d parts for %d steps: %w", len(parts), len(h.Codes), ErrFrame)
 	}
-	r := Result{Steps: make([]StepResult, len(parts))}
+	r := Result{
+		Steps: make([]StepResult, len(parts)),
+		Again: h.Again, Age: time.Duration(h.Age) * time.Millisecond,
+	}
 	for i := range parts {
 		r.Steps[i] = StepResult{Code: h.Codes[i], Body: parts[i]}
 	}

@@ -66,8 +66,7 @@ func (s *Session) open(start Start, more [][]byte) {
 	s.runner = s.w.opts.Open(s, start)
 	s.late = time.AfterFunc(acceptWithin, s.Accept)
 	for _, raw := range more {
-		s.seq.Add(1)
-		s.runner.Event(raw)
+		s.runner.Event(s.seq.Add(1), raw)
 	}
 	go func() {
 		defer s.w.remove(s)
@@ -103,7 +102,7 @@ func (s *Session) take(h eventsHeader, parts [][]byte) {
 	for i, raw := range parts {
 		if n := h.First + uint64(i); n >= next {
 			s.seq.Store(n)
-			s.runner.Event(raw)
+			s.runner.Event(n, raw)
 		}
 	}
 }

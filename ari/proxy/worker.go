@@ -30,20 +30,38 @@ type Runner interface {
 	// Run runs the session to its end. Its context ends with [ErrMoved] or
 	// [ErrClosed].
 	Run(ctx context.Context)
-	// Event takes in the next event as Asterisk sent it. It is called in
+	// Event takes in the next event as Asterisk sent it, with its number in
+	// the session; numbers only ever grow, and gaps are normal. It is called in
 	// order, on the goroutine that serves all sessions, and must not block.
-	Event(raw []byte)
+	Event(seq uint64, raw []byte)
 	// Lost says that events were lost: what the session believes of its
 	// channel must be looked up again. Called like Event.
 	Lost()
+	// Pending returns, after Run has returned, the journal records that no
+	// command has carried yet. They ride on the release of the session.
+	Pending() [][]byte
 }
 
 // Start is what a worker is given with a session.
 type Start struct {
-	// Log is the session's log, empty for a new call.
-	Log []byte
-	// Event is the first event, the StasisStart of a new call.
+	// Event is the first event of the session, always the StasisStart.
 	Event []byte
+	// Journal holds the journal records of the present stage, oldest first;
+	// their meaning is the runner's. Without any the session begins from its
+	// first line.
+	Journal [][]byte
+	// Digits are the keys of the present stage that come before the first of
+	// the events that will be delivered.
+	Digits []Digit
+	// Again says that another worker has had the session before.
+	Again bool
+}
+
+// Digit is a key that the caller has pressed.
+type Digit struct {
+	Seq uint64 // the number of its event in the session
+	Key string
+	At  time.Time // by Asterisk's clock
 }
 
 // WorkerOptions configure a [Worker].
@@ -341,7 +359,7 @@ func (w *Worker) assigned(h assignHeader, parts [][]byte, replyTo string) {
 		old.cancel(ErrMoved)
 	}
 	w.metrics.assigned.Inc()
-	s.open(Start{Log: parts[0], Event: parts[1]}, parts[2:])
+	s.open(Start{Event: parts[1]}, parts[2:])
 }
 
 // receiveEvents hands events to their session.
