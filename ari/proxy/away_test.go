@@ -113,7 +113,7 @@ func TestSessionsEndWhenTheirGatewayStartsAgain(t *testing.T) {
 	beat("1", true)
 	beat("0", true)
 	beat("2", false)
-	if err := f.gateway.opts.Conn.nc.Flush(); err != nil {
+	if err := natsOf(f.gateway.opts.Conn).Flush(); err != nil {
 		t.Fatal(err)
 	}
 	select {

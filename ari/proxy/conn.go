@@ -30,9 +30,37 @@ type ConnOptions struct {
 
 // Conn is a connection to NATS that reconnects for ever and keeps nothing
 // back for a server that is away: a command that was buffered would run after
-// its caller's deadline.
+// its caller's deadline. In tests it may be one to a [Bus].
 type Conn struct {
-	nc *nats.Conn
+	wire wire
+}
+
+// wire is what a Conn stands on: NATS, or a [Bus]. Messages are those of the
+// NATS client, which a Bus makes itself.
+type wire interface {
+	// up reports whether the connection stands now.
+	up() bool
+	// answers reports whether the other end is alive; it may take up to
+	// answerWithin.
+	answers() bool
+	// publish sends a message, or says why it was not sent.
+	publish(m *nats.Msg) error
+	// subscribe has handle called with the messages to a subject, one after
+	// the other.
+	subscribe(subject string, handle nats.MsgHandler) (subscription, error)
+	// subscriptions counts them.
+	subscriptions() int
+	// statusChanged returns a channel that has something when the connection
+	// was made or lost, and a function that ends it.
+	statusChanged() (changes <-chan nats.Status, stop func())
+	// close closes the connection after what was published has been sent.
+	close()
+}
+
+// subscription is a [nats.Subscription] or one at a [Bus].
+type subscription interface {
+	Unsubscribe() error
+	Pending() (messages, bytes int, err error)
 }
 
 // Connect starts connecting to NATS. It fails only when the options make no
@@ -83,7 +111,34 @@ func Connect(o ConnOptions) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS at %s: %w", redact(o.URL), err)
 	}
-	return &Conn{nc: nc}, nil
+	return &Conn{wire: &natsWire{Conn: nc}}, nil
+}
+
+// natsWire is a connection to a NATS server.
+type natsWire struct{ *nats.Conn }
+
+func (c *natsWire) up() bool { return c.IsConnected() }
+
+func (c *natsWire) answers() bool { return c.up() && c.FlushTimeout(answerWithin) == nil }
+
+func (c *natsWire) publish(m *nats.Msg) error { return c.PublishMsg(m) }
+
+func (c *natsWire) subscribe(subject string, handle nats.MsgHandler) (subscription, error) {
+	return c.Subscribe(subject, handle)
+}
+
+func (c *natsWire) subscriptions() int { return c.NumSubscriptions() }
+
+func (c *natsWire) statusChanged() (changes <-chan nats.Status, stop func()) {
+	ch := c.StatusChanged()
+	return ch, func() { c.RemoveStatusListener(ch) }
+}
+
+func (c *natsWire) close() {
+	if c.up() {
+		_ = c.FlushTimeout(2 * time.Second)
+	}
+	c.Close()
 }
 
 // redact hides user information in URLs.
@@ -104,22 +159,15 @@ func redact(urls string) string {
 const answerWithin = time.Second
 
 // Up reports whether the connection stands now.
-func (c *Conn) Up() bool { return c.nc.IsConnected() }
+func (c *Conn) Up() bool { return c.wire.up() }
 
 // answers reports whether the server at the other end is alive, which a
 // connection that merely stands does not tell. It takes up to answerWithin.
-func (c *Conn) answers() bool {
-	return c.Up() && c.nc.FlushTimeout(answerWithin) == nil
-}
+func (c *Conn) answers() bool { return c.wire.answers() }
 
 // Close closes the connection after what was published has been sent, or
 // after two seconds.
-func (c *Conn) Close() {
-	if c.Up() {
-		_ = c.nc.FlushTimeout(2 * time.Second)
-	}
-	c.nc.Close()
-}
+func (c *Conn) Close() { c.wire.close() }
 
 // publish sends a frame. An error means that it was not sent; it may be tried
 // again.
@@ -133,7 +181,7 @@ func (c *Conn) publish(subject, reply string, header any, parts ...[]byte) error
 
 // send sends an encoded frame.
 func (c *Conn) send(subject, reply string, data []byte) error {
-	if err := c.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
+	if err := c.wire.publish(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
 		return fmt.Errorf("publishing to %s: %w", subject, err)
 	}
 	return nil

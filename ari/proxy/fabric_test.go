@@ -261,7 +261,7 @@ func TestPlaybackCallIsSixMessages(t *testing.T) {
 	f := newFabric(t)
 	w := f.worker("one", playback("welcome"))
 	var onWire int
-	sub, err := f.connect(RoleWorker, "w").nc.SubscribeSync("w.>")
+	sub, err := natsOf(f.connect(RoleWorker, "w")).SubscribeSync("w.>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -549,10 +549,10 @@ func TestRolesMayDoTheirPartOnly(t *testing.T) {
 		}
 	}
 	c := f.connect(RoleWorker, "w")
-	if _, err := c.nc.SubscribeSync("g.>"); err != nil {
+	if _, err := natsOf(c).SubscribeSync("g.>"); err != nil {
 		t.Fatal(err)
 	}
-	f.eventually("the server refuses a worker that listens to commands", func() bool { return c.nc.LastError() != nil })
+	f.eventually("the server refuses a worker that listens to commands", func() bool { return natsOf(c).LastError() != nil })
 	bad, err := Connect(ConnOptions{Server: f.nats, User: "worker", Password: "guess", Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)

@@ -75,7 +75,7 @@ type Gateway struct {
 	resolver *resolver
 	metrics  *gatewayMetrics
 	key      string
-	subs     []*nats.Subscription
+	subs     []subscription
 	timer    *time.Timer
 	work     sync.WaitGroup  // commands and other requests under way
 	workCtx  context.Context //nolint:containedctx // its end is the end of all work under way
@@ -206,7 +206,7 @@ func (g *Gateway) subscribe() error {
 		"g." + g.key + ".>": g.receive,
 		"hb.w.*":            g.workerBeat,
 	} {
-		sub, err := g.opts.Conn.nc.Subscribe(subject, handle)
+		sub, err := g.opts.Conn.wire.subscribe(subject, handle)
 		if err != nil {
 			return fmt.Errorf("node %s: subscribing to %s: %w", g.opts.Node, subject, err)
 		}
@@ -383,9 +383,8 @@ const lookEvery = 500 * time.Millisecond
 // too: otherwise its silence would be taken for that of the workers, and their
 // calls would be ended.
 func (g *Gateway) watchLink(ctx context.Context) {
-	nc := g.opts.Conn.nc
-	changes := nc.StatusChanged()
-	defer nc.RemoveStatusListener(changes)
+	changes, ignore := g.opts.Conn.wire.statusChanged()
+	defer ignore()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	known := false // whether the arbiter knows of the present state

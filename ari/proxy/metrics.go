@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -45,7 +44,7 @@ func gauge(c *collectors, labels prometheus.Labels, name, help string, read func
 }
 
 // pending counts the messages that wait at subscriptions.
-func pending(mu *sync.Mutex, subs *[]*nats.Subscription) float64 {
+func pending(mu *sync.Mutex, subs *[]subscription) float64 {
 	mu.Lock()
 	defer mu.Unlock()
 	n := 0
@@ -71,7 +70,7 @@ func newWorkerMetrics(w *Worker, reg prometheus.Registerer) *workerMetrics {
 	m.resyncs = counter(&m.collectors, l, "asterism_worker_resyncs_total", "Gaps in the numbers of events that were asked for again.")
 	m.resends = counter(&m.collectors, l, "asterism_worker_resends_total", "Commands that were sent again because no answer came.")
 	gauge(&m.collectors, l, "asterism_worker_sessions", "Sessions that run on this worker now.", func() float64 { return float64(w.Sessions()) })
-	gauge(&m.collectors, l, "asterism_worker_subscriptions", "NATS subscriptions; their number does not depend on that of calls.", func() float64 { return float64(w.conn.nc.NumSubscriptions()) })
+	gauge(&m.collectors, l, "asterism_worker_subscriptions", "NATS subscriptions; their number does not depend on that of calls.", func() float64 { return float64(w.conn.wire.subscriptions()) })
 	gauge(&m.collectors, l, "asterism_worker_queue_messages", "Messages from gateways that wait to be taken in.", func() float64 { return pending(&w.mu, &w.subs) })
 	return m
 }

@@ -86,7 +86,7 @@ type Worker struct {
 	boot    string
 	key     string
 	metrics *workerMetrics
-	subs    []*nats.Subscription
+	subs    []subscription
 	stop    context.CancelFunc
 	loop    sync.WaitGroup // the renewal loop
 	runs    sync.WaitGroup // the sessions
@@ -140,7 +140,7 @@ func (w *Worker) subscribe() error {
 		"w." + w.key + ".>": w.receive,
 		"hb.g.*":            w.gatewayBeat,
 	} {
-		sub, err := w.conn.nc.Subscribe(subject, handle)
+		sub, err := w.conn.wire.subscribe(subject, handle)
 		if err != nil {
 			w.unsubscribe()
 			return fmt.Errorf("worker %s: subscribing to %s: %w", w.opts.Name, subject, err)
