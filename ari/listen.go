@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -94,7 +93,8 @@ func (c *Client) Listen(ctx context.Context, opts ListenOptions) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(backoff/2 + rand.N(backoff/2+1)):
+		// The clock's nanoseconds are random enough, and in virtual time they are the same in every run.
+		case <-time.After(backoff/2 + time.Duration(time.Now().UnixNano())%(backoff/2+1)):
 		}
 		backoff = min(2*backoff, l.opts.MaxBackoff)
 	}

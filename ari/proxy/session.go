@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -255,7 +255,7 @@ func (s *Session) answered(c *Command, rep reply) (Result, bool, error) {
 
 // pause waits a moment before another try.
 func (s *Session) pause(ctx context.Context) error {
-	t := time.NewTimer(50*time.Millisecond + rand.N(50*time.Millisecond))
+	t := time.NewTimer(50*time.Millisecond + s.jitter(50*time.Millisecond))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -265,6 +265,14 @@ func (s *Session) pause(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// jitter returns a duration below limit that differs between sessions and
+// moments, and is the same whenever a run in virtual time is repeated.
+func (s *Session) jitter(limit time.Duration) time.Duration {
+	h := fnv.New64a()
+	_, _ = h.Write(strconv.AppendInt([]byte(s.id), time.Now().UnixNano(), 10)) // never fails
+	return time.Duration(h.Sum64() % uint64(limit))                            //nolint:gosec // below limit
 }
 
 type idKey struct{}
