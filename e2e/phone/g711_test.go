@@ -2,6 +2,7 @@ package phone
 
 import (
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -56,6 +57,24 @@ func TestParseCodec(t *testing.T) {
 		got, err := ParseCodec(name)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q is %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestThrough(t *testing.T) {
+	for _, codec := range []Codec{PCMU, PCMA} {
+		all := make([]int16, 1<<16)
+		for i := range all {
+			all[i] = int16(i - 1<<15)
+		}
+		once := codec.Through(all)
+		if twice := codec.Through(once); !slices.Equal(once, twice) {
+			t.Errorf("%s: the second time changes what the first has left", codec)
+		}
+		for i, s := range once {
+			if d := int(s) - int(all[i]); max(d, -d) > 1024+int(float64(max(int(all[i]), -int(all[i])))/16) {
+				t.Fatalf("%s: %d became %d", codec, all[i], s)
+			}
 		}
 	}
 }

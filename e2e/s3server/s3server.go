@@ -47,12 +47,30 @@ func Start(tb testing.TB, address string) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &Server{AccessKey: rand.Text(), SecretKey: rand.Text() + rand.Text(), dir: tb.TempDir()}
-	if err := s.startOnFreePort(tb.Context(), program, address); err != nil {
+	s, err := launch(tb.Context(), program, address, tb.TempDir())
+	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.Stop)
 	return s
+}
+
+// Launch is [Start] outside of a test: the objects lie in dir, which must be
+// there, and whoever calls it calls [Server.Stop].
+func Launch(ctx context.Context, address, dir string) (*Server, error) {
+	program, err := Build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return launch(ctx, program, address, dir)
+}
+
+func launch(ctx context.Context, program, address, dir string) (*Server, error) {
+	s := &Server{AccessKey: rand.Text(), SecretKey: rand.Text() + rand.Text(), dir: dir}
+	if err := s.startOnFreePort(ctx, program, address); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // startOnFreePort tries again when somebody else takes the port in between.
@@ -130,11 +148,20 @@ func (s *Server) awaitReady(ctx context.Context) error {
 // MakeBucket makes an empty bucket with a name of its own and returns the name.
 func (s *Server) MakeBucket(tb testing.TB) string {
 	tb.Helper()
-	name := "b-" + strings.ToLower(rand.Text())
-	if err := s.client.MakeBucket(tb.Context(), name, minio.MakeBucketOptions{Region: "us-east-1"}); err != nil {
-		tb.Fatalf("make a bucket: %v", err)
+	name, err := s.NewBucket(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return name
+}
+
+// NewBucket is [Server.MakeBucket] outside of a test.
+func (s *Server) NewBucket(ctx context.Context) (string, error) {
+	name := "b-" + strings.ToLower(rand.Text())
+	if err := s.client.MakeBucket(ctx, name, minio.MakeBucketOptions{Region: "us-east-1"}); err != nil {
+		return "", fmt.Errorf("make a bucket: %w", err)
+	}
+	return name, nil
 }
 
 // Stop ends the server at once, as a machine that fails would.

@@ -42,6 +42,12 @@ type Options struct {
 	Drain time.Duration
 	// NoRestart leaves a process that has died dead.
 	NoRestart bool
+	// Liveness, when set, is how long a role may leave /healthz unanswered
+	// before it is killed, and started again, as a Kubernetes probe would.
+	Liveness time.Duration
+	// Relays lets the gateways reach NATS and ARI through relays that can be
+	// cut, see [Stack.Relay]. It needs Split.
+	Relays bool
 	// Asterisk changes how each Asterisk is started; n counts from 1.
 	Asterisk func(n int, o *telephony.Options)
 	// Note tells a person what happens. Default is silence.
@@ -93,6 +99,9 @@ func (o *Options) complete() error {
 	}
 	if !o.Split && o.Workers > 1 {
 		return errors.New("several workers need processes of their own; expected SPLIT=1 as well")
+	}
+	if !o.Split && o.Relays {
+		return errors.New("relays need gateways that are processes of their own; expected Split as well")
 	}
 	for n := len(o.Addresses); n < o.Nodes; n++ {
 		o.Addresses = append(o.Addresses, fmt.Sprintf("127.0.0.%d", n+2))

@@ -33,12 +33,15 @@ type Process struct {
 	launch  func(context.Context) (child, error)
 	note    func(string, ...any)
 
+	liveness time.Duration // 0 is no probing
+
 	quit chan struct{} // closed to end supervision
 	over sync.WaitGroup
 
 	mu       sync.Mutex
 	child    child
 	restarts int
+	atOnce   bool // the next start comes without a pause
 }
 
 // Name is <role>-<n>: asterisk-1, run-1, gateway-1, worker-2, nats-1.
@@ -69,6 +72,15 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// Replace sends a signal that ends the process, and has it started again
+// without the usual pause, as an upgrade does.
+func (p *Process) Replace(sig syscall.Signal) error {
+	p.mu.Lock()
+	p.atOnce = true
+	p.mu.Unlock()
+	return p.Signal(sig)
+}
+
 // Log returns what it has logged since the stack was started.
 func (p *Process) Log() (string, error) {
 	data, err := os.ReadFile(p.logPath)
@@ -94,6 +106,9 @@ func (p *Process) start(ctx context.Context) error {
 	}
 	p.quit = make(chan struct{})
 	p.over.Go(p.supervise)
+	if p.liveness > 0 && p.url != "" {
+		p.over.Go(p.probe)
+	}
 	return nil
 }
 
@@ -110,15 +125,8 @@ func (p *Process) run(ctx context.Context) error {
 
 // supervise starts the process again whenever it dies, until quit.
 func (p *Process) supervise() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := p.untilQuit()
 	defer cancel()
-	go func() {
-		select {
-		case <-p.quit:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	for {
 		c := p.current()
 		select {
@@ -138,13 +146,37 @@ func (p *Process) supervise() {
 	}
 }
 
+// untilQuit is a context that ends with supervision.
+func (p *Process) untilQuit() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-p.quit:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// pause is how long the process stays dead now.
+func (p *Process) pause() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.atOnce {
+		p.atOnce = false
+		return 0
+	}
+	return restartAfter
+}
+
 // again tries once a second to start the process; false means that ctx ended.
 func (p *Process) again(ctx context.Context) bool {
 	for {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-time.After(restartAfter):
+		case <-time.After(p.pause()):
 		}
 		launch, cancel := context.WithTimeout(ctx, launchTimeout)
 		err := p.run(launch)

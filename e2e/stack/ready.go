@@ -50,6 +50,16 @@ func (p *Process) await(ctx context.Context, client *http.Client) error {
 	}
 }
 
+// Ready asks the process once; its error says what is missing. Asterisk is
+// ready when it runs.
+func (p *Process) Ready(ctx context.Context) error {
+	if p.url == "" {
+		return nil
+	}
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	return p.ready(ctx, client)
+}
+
 // ready asks once; its error says what is missing.
 func (p *Process) ready(ctx context.Context, client *http.Client) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/readyz", http.NoBody)

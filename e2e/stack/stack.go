@@ -28,6 +28,8 @@ type Stack struct {
 	stops [][]*Process // groups, in the order of their end
 	http  int          // how many HTTP addresses have been given out
 
+	relays map[string]*Relay
+
 	mu        sync.Mutex
 	asterisks map[string]*telephony.Asterisk
 }
@@ -39,7 +41,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Stack{o: o, asterisks: make(map[string]*telephony.Asterisk)}
+	s := &Stack{o: o, asterisks: make(map[string]*telephony.Asterisk), relays: make(map[string]*Relay)}
 	if err := s.start(ctx); err != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
@@ -67,6 +69,9 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.portsFree(ctx); err != nil {
+		return err
+	}
+	if err := s.openRelays(ctx); err != nil {
 		return err
 	}
 	for _, p := range s.all {
@@ -121,12 +126,13 @@ func (s *Stack) plan() error {
 
 func (s *Stack) process(name string) *Process {
 	return &Process{
-		name:    name,
-		pidFile: filepath.Join(s.o.Dir, name+".pid"),
-		logPath: filepath.Join(s.o.Dir, "log", name+".log"),
-		grace:   s.o.Drain + 5*time.Second,
-		restart: !s.o.NoRestart,
-		note:    s.o.Note,
+		name:     name,
+		pidFile:  filepath.Join(s.o.Dir, name+".pid"),
+		logPath:  filepath.Join(s.o.Dir, "log", name+".log"),
+		grace:    s.o.Drain + 5*time.Second,
+		restart:  !s.o.NoRestart,
+		liveness: s.o.Liveness,
+		note:     s.o.Note,
 	}
 }
 
@@ -150,7 +156,7 @@ func (s *Stack) role(role string, n int, flags ...string) (*Process, error) {
 			"ASTERISM_NATS_PASSWORD_FILE="+s.o.secret("nats-"+role))
 	}
 	p.launch = func(context.Context) (child, error) {
-		return startProgram(p.logPath, env, s.o.Binary, args...)
+		return startProgram(p.logPath, append(env, s.relayed(role, n)...), s.o.Binary, args...)
 	}
 	return p, nil
 }
@@ -240,6 +246,10 @@ func (s *Stack) Stop(ctx context.Context) error {
 			errs = append(errs, <-results)
 		}
 	}
+	for _, r := range s.relays {
+		errs = append(errs, r.close())
+	}
+	clear(s.relays)
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 		s.lock = nil

@@ -13,12 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"asterism/e2e/stack"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // eventually polls until ok, or fails after half a minute.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -134,4 +130,41 @@ func TestWhatEndsWhileStarting(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "worker.capacity: 0 is out of range") {
 		t.Errorf("error %v; want the process's own words", err)
 	}
+}
+
+func TestLiveness(t *testing.T) {
+	s := stack.ForTest(t, stack.Options{Split: true, Liveness: 2 * time.Second})
+	p := s.Process("worker-1")
+	before := p.Pid()
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the paused worker to be killed and started again", func() bool { return p.Restarts() == 1 })
+	if p.Pid() == before {
+		t.Errorf("process %d is still the worker", before)
+	}
+	for _, other := range s.Processes() {
+		if other != p && other.Restarts() != 0 {
+			t.Errorf("%s was started again though it answers", other.Name())
+		}
+	}
+}
+
+func TestReplaceAndRelays(t *testing.T) {
+	s := stack.ForTest(t, stack.Options{Split: true, Relays: true})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, kind := range []string{stack.ToNATS, stack.ToARI} {
+		s.Relay(1, kind).Reset()
+		eventually(t, "the gateway to miss "+kind, func() bool { return s.Process("gateway-1").Ready(ctx) != nil })
+		s.Relay(1, kind).Heal()
+		if err := s.Ready(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := s.Process("worker-1")
+	if err := p.Replace(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the worker to be started again", func() bool { return p.Restarts() == 1 })
 }

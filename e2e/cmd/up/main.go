@@ -35,6 +35,7 @@ func main() {
 		o.Addresses = strings.Split(list, ",")
 		return nil
 	})
+	flag.DurationVar(&o.Liveness, "liveness", 10*time.Second, "kill and start again what leaves /healthz unanswered for so long; 0 never does")
 	flag.Parse()
 	o.Note = func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
