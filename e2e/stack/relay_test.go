@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // echo is a server that sends every line back.
 func echo(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ type client struct {
 
 func dial(t *testing.T, r *Relay) *client {
 	t.Helper()
-	conn, err := net.Dial("tcp", r.Addr())
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
