@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 )
 
 func TestSubjectMatches(t *testing.T) {
@@ -126,5 +128,36 @@ func TestBusLinks(t *testing.T) {
 		send("five")
 		parcels[3].Deliver()
 		h.want(t, "x two", "x one", "x one", "x five")
+	})
+}
+
+// An offer that arrives twice, or behind a later one, must not take the call
+// away from its own run, which has already been given the events.
+func TestOfferThatComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := NewBus(nil)
+		var opened []Token
+		w, err := NewWorker(bus.Conn("worker"), WorkerOptions{
+			Name: "worker", Capacity: 1, Log: zerolog.Nop(),
+			Open: func(s *Session, start Start) Runner {
+				opened = append(opened, s.token)
+				return &testRunner{Session: s, start: start, flow: func(ctx context.Context, _ *testRunner) { <-ctx.Done() }}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		gateway := bus.Conn("gateway")
+		for _, epoch := range []uint64{2, 2, 1, 3, 2} {
+			h := assignHeader{Session: "s", Token: Token{Boot: 1, Epoch: epoch}, Node: "node.1", First: 1}
+			if err := gateway.publish("w."+w.key+"."+kindAssign, "", &h, nil, []byte("event")); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if len(opened) != 2 || opened[0].Epoch != 2 || opened[1].Epoch != 3 {
+			t.Errorf("the worker took %v", opened)
+		}
 	})
 }

@@ -28,6 +28,11 @@ func (t Token) String() string {
 	return strconv.FormatUint(t.Boot, 10) + "." + strconv.FormatUint(t.Epoch, 10)
 }
 
+// after reports whether t names a later assignment than o.
+func (t Token) after(o Token) bool {
+	return t.Boot > o.Boot || (t.Boot == o.Boot && t.Epoch > o.Epoch)
+}
+
 // MarshalText implements [encoding.TextMarshaler].
 func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 

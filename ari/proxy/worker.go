@@ -345,6 +345,10 @@ func (w *Worker) receiveAssign(m *nats.Msg) error {
 func (w *Worker) assigned(h assignHeader, parts [][]byte, replyTo string) {
 	w.mu.Lock()
 	old := w.sessions[h.Session]
+	if old != nil && !h.Token.after(old.token) {
+		w.mu.Unlock() // an offer that came twice, or after a later one
+		return
+	}
 	if w.draining || (old == nil && len(w.sessions) >= w.opts.Capacity) {
 		w.mu.Unlock()
 		w.metrics.refused.Inc()

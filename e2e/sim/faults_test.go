@@ -1,0 +1,156 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"asterism/ari/proxy"
+)
+
+// misfortune is a kind of fault.
+type misfortune struct {
+	name   string
+	weight int
+	strike func(w *world, source string)
+}
+
+var misfortunes = []misfortune{
+	{"worker crash", 4, (*world).crashWorker},
+	{"worker pause", 4, (*world).pauseWorker},
+	{"worker stop", 3, (*world).stopWorker},
+	{"gateway crash", 3, (*world).crashGateway},
+	{"events lost", 2, (*world).dropEvents},
+	{"worker cut off", 3, (*world).cutWorker},
+	{"gateway cut off", 2, (*world).cutGateway},
+	{"NATS restart", 2, (*world).restartNATS},
+}
+
+// trouble plans the misfortunes of the world.
+func (w *world) trouble() {
+	total := 0
+	for _, m := range misfortunes {
+		total += m.weight
+	}
+	n := w.roll("misfortunes", *many)
+	for i := range n {
+		source := fmt.Sprintf("misfortune %d", i)
+		at := w.between(source, time.Second, troubles)
+		pick := w.roll(source, total)
+		for _, m := range misfortunes {
+			if pick -= m.weight; pick < 0 {
+				w.after(at, func() { m.strike(w, source) })
+				break
+			}
+		}
+	}
+	pick := func(values ...int) int { return values[w.roll("odds", len(values))] }
+	w.odds = odds{
+		lose: pick(0, 0, 5, 20), double: pick(0, 0, 5, 20), overtake: pick(0, 0, 5, 20),
+		late: pick(0, 20, 100), stall: pick(0, 0, 5),
+	}
+	w.note("misfortunes: %d, odds %+v", n, w.odds)
+}
+
+// victim chooses a worker that is well; nil when none is.
+func (w *world) victim(source string) *worker {
+	var well []*worker
+	for _, p := range w.workers {
+		if !p.life.gone {
+			well = append(well, p)
+		}
+	}
+	if len(well) == 0 {
+		return nil
+	}
+	return well[w.roll(source, len(well))]
+}
+
+func (w *world) crashWorker(source string) {
+	if p := w.victim(source); p != nil {
+		p.crash()
+		w.after(w.between(source, 100*time.Millisecond, 5*time.Second), p.start)
+	}
+}
+
+func (w *world) stopWorker(source string) {
+	if p := w.victim(source); p != nil {
+		p.stop()
+		w.after(w.between(source, 100*time.Millisecond, 5*time.Second), p.start)
+	}
+}
+
+func (w *world) pauseWorker(source string) {
+	if p := w.victim(source); p != nil {
+		p.pause(w.between(source, 100*time.Millisecond, 10*time.Second))
+	}
+}
+
+func (w *world) crashGateway(source string) {
+	if w.gateway.isDead() {
+		return
+	}
+	spool := w.gateway.crash()
+	away := w.between(source, 50*time.Millisecond, 4*time.Second)
+	// It hears nothing until it is connected again, a second later at most.
+	w.disturbed(away + 2*time.Second)
+	w.after(away, func() { w.startGateway(spool) })
+}
+
+func (w *world) dropEvents(source string) {
+	w.note("the events' connection is DROPPED")
+	w.disturbed(2 * time.Second)
+	w.srv.Faults().DropSockets(w.roll(source, 3))
+}
+
+// disturbed notes that Asterisk's events get lost for a while.
+func (w *world) disturbed(d time.Duration) {
+	now := time.Now()
+	w.troubled = append(w.troubled, span{now.Add(-100 * time.Millisecond), now.Add(d)})
+}
+
+func (w *world) cutWorker(source string) {
+	if p := w.victim(source); p != nil {
+		w.cut(source, p.life.name, p.life.conn, w.between(source, 100*time.Millisecond, 10*time.Second))
+	}
+}
+
+func (w *world) cutGateway(source string) {
+	if !w.gateway.isDead() {
+		w.cut(source, w.gateway.name, w.gateway.conn, w.between(source, 100*time.Millisecond, 10*time.Second))
+	}
+}
+
+// cut cuts a link for a while: at once, or so that it goes silent first and the
+// client gives the connection up after four seconds without an answer.
+func (w *world) cut(source, name string, conn *proxy.Conn, d time.Duration) {
+	state := proxy.LinkDown
+	if w.chance(source, 500) {
+		state = proxy.LinkSilent
+		if silent := 4 * time.Second; d > silent {
+			w.after(silent, func() { w.link(name, conn, proxy.LinkDown) })
+		}
+	}
+	w.link(name, conn, state)
+	w.after(d, func() { w.link(name, conn, proxy.LinkUp) })
+}
+
+func (w *world) link(name string, conn *proxy.Conn, state proxy.LinkState) {
+	w.note("the link of %s is %s", name, [...]string{"up", "SILENT", "DOWN"}[state])
+	w.bus.SetLink(conn, state)
+}
+
+func (w *world) restartNATS(source string) {
+	away := w.between(source, 50*time.Millisecond, 5*time.Second)
+	restart := func(name string, conn *proxy.Conn) {
+		w.link(name, conn, proxy.LinkDown)
+		w.after(away+w.between(source, 0, 500*time.Millisecond), func() { w.link(name, conn, proxy.LinkUp) })
+	}
+	if !w.gateway.isDead() {
+		restart(w.gateway.name, w.gateway.conn)
+	}
+	for _, p := range w.workers {
+		if !p.life.gone {
+			restart(p.life.name, p.life.conn)
+		}
+	}
+}
