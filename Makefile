@@ -44,9 +44,10 @@ test-unit: ## Unit tests with the race detector
 test-e2e: build telephony ## Tests against the real Asterisk, NATS and S3
 	go test -tags e2e -count=1 -p 1 -timeout 30m $(E2E_PACKAGES)
 
-lint: $(TOOLS)/golangci-lint ## Check style and common mistakes (.golangci.yml)
+lint: $(TOOLS)/golangci-lint ## Check style, common mistakes (.golangci.yml) and that flows can be replayed
 	'$(TOOLS)/golangci-lint' config verify
 	'$(TOOLS)/golangci-lint' run ./...
+	go run ./apps/flowlint/cmd/flowlint ./apps/...
 
 fmt: $(TOOLS)/golangci-lint ## Format all Go files
 	'$(TOOLS)/golangci-lint' fmt ./...
