@@ -66,6 +66,16 @@ func TestLostEvents(t *testing.T) {
 			ended:  apps.EndedComplete, heard: 4 * time.Second, took: 5 * time.Second,
 		},
 		{
+			name: "the end, and the start is told late with that", sounds: []string{"welcome"}, deaf: noEvent,
+			during: func(n *node, c *aritest.Caller) {
+				zero := time.Now()
+				time.Sleep(3500 * time.Millisecond)
+				n.raise(c, "PlaybackStarted", zero, playbackPart(c, "playing"))
+				n.lose(c)
+			},
+			ended: apps.EndedComplete, heard: 3 * time.Second, took: 4 * time.Second,
+		},
+		{
 			name: "nothing that matters", sounds: []string{"welcome"},
 			during: func(n *node, c *aritest.Caller) { time.Sleep(time.Second); n.lose(c) },
 			ended:  apps.EndedComplete, heard: 3 * time.Second, took: 3100 * time.Millisecond,

@@ -22,7 +22,9 @@ type playing struct {
 	path   string // of the playback in ARI
 	pos    position
 	began  time.Time     // when its result was there, by our clock
-	skew   time.Duration // how far Asterisk's clock seems to be ahead of ours
+	starts time.Time     // when it started, by Asterisk's
+	skew   time.Duration // how far Asterisk's clock is ahead of ours, or more: events take a while
+	synced bool          // skew is known
 	lost   bool          // events were lost meanwhile
 	looked time.Duration // how long the last look was waited for
 	went   int           // how often it went on to the next sound
@@ -234,10 +236,13 @@ func (p *playing) clock(sig signal) {
 		return
 	case sig.kind == sigStarted:
 		p.pos.begin(sig.at)
+		p.starts = sig.at
 	case p.pos.at.IsZero() && !p.began.IsZero() && sig.came.After(p.began):
 		p.pos.begin(sig.at.Add(p.began.Sub(sig.came)))
 	}
-	p.skew = sig.at.Sub(sig.came)
+	if skew := sig.at.Sub(sig.came); !p.synced || skew > p.skew {
+		p.skew, p.synced = skew, true
+	}
 	p.pos.to(sig.at)
 }
 
@@ -246,8 +251,14 @@ func (p *playing) reckon() {
 	if p.began.IsZero() {
 		return
 	}
-	p.pos.begin(p.began.Add(p.skew))
-	p.pos.to(time.Now().Add(p.skew))
+	skew := p.skew
+	// The event that it started travels with a later one; its result does not
+	// wait.
+	if !p.starts.IsZero() {
+		skew = max(skew, p.starts.Sub(p.began))
+	}
+	p.pos.begin(p.began.Add(skew))
+	p.pos.to(time.Now().Add(skew))
 	if total, ok := p.pos.expected(); ok && !p.pos.moved {
 		p.pos.heard = min(p.pos.heard, total)
 		p.pos.offset = min(p.pos.offset, p.pos.lengths[p.pos.sound])

@@ -62,6 +62,9 @@ func (a *Arbiter) flush(s *session) {
 		return
 	}
 	from := max(s.sent+1, s.first)
+	if s.lost {
+		from = s.first // the owner takes what is before it for lost for good
+	}
 	if from > s.last() && !s.lost {
 		return
 	}

@@ -250,6 +250,17 @@ func TestEventsAreNumberedKeptAndSentAgain(t *testing.T) {
 	none[ActEvents](t, b.step(MsgResync{Session: "c", Token: assign.Token, Seq: 1, Reply: "r"}))
 }
 
+// The news that Asterisk's events were lost must not make the owner give up
+// those that only got lost on the way to it.
+func TestLostEventsAreToldWithAllThatIsKept(t *testing.T) {
+	b, _ := owned(t)
+	one[ActEvents](t, b.step(MsgEvent{Session: "c", Raw: []byte("e2")}))
+	ev := one[ActEvents](t, b.step(MsgLost{}))
+	if !ev.Lost || ev.First > 2 || ev.First+uint64(len(ev.Events)) != 3 {
+		t.Fatalf("%+v", ev)
+	}
+}
+
 func TestEventLostOnTheWayIsSentAgainAfterTwoRenewals(t *testing.T) {
 	b, assign := owned(t)
 	one[ActEvents](t, b.step(MsgEvent{Session: "c", Raw: []byte("e2")}))

@@ -167,6 +167,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	loops.Go(func() { g.watchLink(ctx) })
 	err := g.client.Listen(ctx, ari.ListenOptions{
 		App: App, OnConnect: g.connected, OnDisconnect: g.disconnected, OnEvent: g.event,
+		MaxBackoff: time.Second, // Asterisk is near, and what happens meanwhile is not told later
 	})
 	cancel(err)
 	if cause := context.Cause(ctx); errors.Is(cause, errFatal) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"asterism/ari/proxy"
@@ -14,7 +15,7 @@ type misfortune struct {
 	strike func(w *world, source string)
 }
 
-var misfortunes = []misfortune{
+var allMisfortunes = []misfortune{
 	{"worker crash", 4, (*world).crashWorker},
 	{"worker pause", 4, (*world).pauseWorker},
 	{"worker stop", 3, (*world).stopWorker},
@@ -28,7 +29,12 @@ var misfortunes = []misfortune{
 // trouble plans the misfortunes of the world.
 func (w *world) trouble() {
 	total := 0
-	for _, m := range misfortunes {
+	var misfortunes []misfortune
+	for _, m := range allMisfortunes {
+		if *kind != "" && !strings.Contains(*kind, m.name) {
+			continue
+		}
+		misfortunes = append(misfortunes, m)
 		total += m.weight
 	}
 	n := w.roll("misfortunes", *many)
@@ -91,21 +97,33 @@ func (w *world) crashGateway(source string) {
 	}
 	spool := w.gateway.crash()
 	away := w.between(source, 50*time.Millisecond, 4*time.Second)
-	// It hears nothing until it is connected again, a second later at most.
-	w.disturbed(away + 2*time.Second)
+	w.deafen()
 	w.after(away, func() { w.startGateway(spool) })
 }
 
 func (w *world) dropEvents(source string) {
 	w.note("the events' connection is DROPPED")
-	w.disturbed(2 * time.Second)
+	w.deafen()
 	w.srv.Faults().DropSockets(w.roll(source, 3))
 }
 
-// disturbed notes that Asterisk's events get lost for a while.
-func (w *world) disturbed(d time.Duration) {
-	now := time.Now()
-	w.troubled = append(w.troubled, span{now.Add(-100 * time.Millisecond), now.Add(d)})
+// deafen notes that nobody hears Asterisk's events until a gateway is connected
+// to it again. Those that were just on their way are lost, too.
+func (w *world) deafen() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.deaf); n == 0 || !w.deaf[n-1].until.IsZero() {
+		w.deaf = append(w.deaf, span{from: time.Now().Add(-100 * time.Millisecond)})
+	}
+}
+
+// hears notes that a gateway is connected to Asterisk.
+func (w *world) hears() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.deaf); n > 0 && w.deaf[n-1].until.IsZero() {
+		w.deaf[n-1].until = time.Now()
+	}
 }
 
 func (w *world) cutWorker(source string) {

@@ -153,6 +153,7 @@ func (t *wire) events(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("the websocket cannot be written to")
 	}
 	resp.Body = &socket{ReadWriteCloser: pipe, t: t}
+	t.g.w.hears()
 	return resp, nil
 }
 

@@ -35,15 +35,14 @@ type world struct {
 	order int
 	last  map[string]time.Time // by link: when its latest message arrives
 
-	srv      *aritest.Server
-	bus      *proxy.Bus
-	gateway  *gateway
-	boots    uint64
-	workers  []*worker
-	callers  []*caller
-	owners   owners
-	troubled []span         // when what caused repeats happened
-	work     sync.WaitGroup // what crashes and stops leave to be waited for
+	srv     *aritest.Server
+	bus     *proxy.Bus
+	gateway *gateway
+	boots   uint64
+	workers []*worker
+	callers []*caller
+	owners  owners
+	work    sync.WaitGroup // what crashes and stops leave to be waited for
 
 	wake chan struct{} // has a token when something is fresh
 
@@ -52,7 +51,8 @@ type world struct {
 	rolls   map[string]uint64
 	lines   []string
 	wrong   []string
-	effects map[string]int // outside the node, by idempotency key
+	effects map[string]int // what was done, and how often
+	deaf    []span         // when nobody heard Asterisk's events
 }
 
 type span struct{ from, until time.Time }
