@@ -46,13 +46,13 @@ func (e *effects) String() string { return fmt.Sprint("effects ", e.Params) }
 // linter is the analysis of one package.
 type linter struct {
 	*analysis.Pass
-	files   []*ast.File
-	nodes   []*node
-	of      map[types.Object]*node
-	params  map[types.Object][]int // functions by which of their parameters are run in Do only
-	effect  map[ast.Node]bool      // function literals and names that are run in Do only
-	sorted  map[ast.Node]bool      // names of functions whose random order does no harm where they stand
-	ignores []*ignore
+	files    []*ast.File
+	nodes    []*node
+	of       map[types.Object]*node
+	params   map[types.Object][]int // functions by which of their parameters are run in Do only
+	effect   map[ast.Node]bool      // function literals and names that are run in Do only
+	harmless map[ast.Node]bool      // names that do no harm where they stand, as in slices.Sorted(maps.Keys(m))
+	ignores  []*ignore
 }
 
 // node is a function, a package-level variable or a function literal that
@@ -78,11 +78,11 @@ func run(pass *analysis.Pass) (any, error) {
 		return nil, nil // rules.go says what they do
 	}
 	l := &linter{
-		Pass:   pass,
-		of:     make(map[types.Object]*node),
-		params: make(map[types.Object][]int),
-		effect: make(map[ast.Node]bool),
-		sorted: make(map[ast.Node]bool),
+		Pass:     pass,
+		of:       make(map[types.Object]*node),
+		params:   make(map[types.Object][]int),
+		effect:   make(map[ast.Node]bool),
+		harmless: make(map[ast.Node]bool),
 	}
 	for _, file := range pass.Files {
 		if !strings.HasSuffix(pass.Fset.File(file.FileStart).Name(), "_test.go") {

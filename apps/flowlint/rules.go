@@ -34,10 +34,10 @@ var pure = strings.Fields(`
 	bufio bytes cmp container/heap container/list container/ring context
 	crypto/hmac crypto/md5 crypto/sha1 crypto/sha256 crypto/sha3 crypto/sha512
 	crypto/subtle embed encoding encoding/ascii85 encoding/base32
-	encoding/base64 encoding/binary encoding/csv encoding/gob encoding/hex
+	encoding/base64 encoding/binary encoding/csv encoding/hex
 	encoding/json encoding/xml errors fmt hash hash/adler32 hash/crc32
 	hash/crc64 hash/fnv html html/template iter maps math math/big math/bits
-	math/cmplx mime mime/quotedprintable net/mail net/netip net/textproto
+	math/cmplx mime/quotedprintable net/mail net/netip
 	net/url path path/filepath reflect regexp regexp/syntax slices sort
 	strconv strings text/scanner text/tabwriter text/template
 	text/template/parse time unicode unicode/utf16 unicode/utf8 unique`)
@@ -63,6 +63,7 @@ const (
 	ended  = "may be otherwise when the flow is replayed than it was the first time"
 	order  = "goes in another order when the flow is replayed"
 	local  = "is the time zone of this machine, and the flow may be replayed on another"
+	zone   = "is in the time zone of this machine, and the flow may be replayed on another"
 	effect = "reaches outside the flow, and would do so again when the flow is replayed"
 	chance = "gives another value when the flow is replayed"
 	beside = "is for what runs beside a flow, which a replay cannot repeat"
@@ -86,6 +87,9 @@ var unrepeatableStd = map[string]instead{
 	"time.Timer":      {timer, "use " + usePause},
 	"time.Ticker":     {timer, "use " + usePause},
 	"time.Local":      {local, "name the zone, with time.LoadLocation"},
+	"time.Unix":       {zone, "add .UTC() or .In(…)"},
+	"time.UnixMilli":  {zone, "add .UTC() or .In(…)"},
+	"time.UnixMicro":  {zone, "add .UTC() or .In(…)"},
 	"time.Time.Local": {local, "name the zone, with time.LoadLocation and Time.In"},
 
 	"context.Context.Err":               {ended, "go on until a verb returns an error, and return that"},

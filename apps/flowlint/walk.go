@@ -54,6 +54,8 @@ func (l *linter) walk(n *node, body ast.Node) {
 			l.checkWrite(n, at.X)
 		case *ast.CallExpr:
 			l.checkCall(n, at)
+		case *ast.SelectorExpr:
+			l.checkSelector(n, at)
 		case *ast.Ident:
 			l.use(n, at)
 		}
@@ -146,9 +148,6 @@ func (l *linter) checkCall(n *node, call *ast.CallExpr) {
 	if !ok {
 		return
 	}
-	if field := l.envField(sel); field != "" {
-		n.find(sel.Pos(), fmt.Sprintf("env.%s reaches outside the flow, and may answer differently when the flow is replayed: call it in call.Do", field))
-	}
 	// v.Method() takes the address of v.
 	if fn == nil || fn.Signature().Recv() == nil || !isKind[*types.Pointer](fn.Signature().Recv().Type()) {
 		return
@@ -181,29 +180,33 @@ func (l *linter) markSorted(call *ast.CallExpr, fn *types.Func) {
 			continue
 		}
 		if sel, ok := ast.Unparen(inner.Fun).(*ast.SelectorExpr); ok {
-			l.sorted[sel.Sel] = true
+			l.harmless[sel.Sel] = true
 		}
 	}
 }
 
-// envField names the field of apps.Env, other than Log, through which sel
-// calls something: env.Field(…) or env.Field.Method(…).
-func (l *linter) envField(sel *ast.SelectorExpr) string {
-	for {
-		selection := l.TypesInfo.Selections[sel]
-		if selection == nil {
-			return ""
+// checkSelector refuses what reaches outside by a field of apps.Env, other than
+// Log. It also marks the times that are put into a zone at once.
+func (l *linter) checkSelector(n *node, sel *ast.SelectorExpr) {
+	if call, ok := ast.Unparen(sel.X).(*ast.CallExpr); ok && (sel.Sel.Name == "UTC" || sel.Sel.Name == "In") {
+		if inner, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok && l.isTimeZoned(inner.Sel) {
+			l.harmless[inner.Sel] = true
 		}
-		if selection.Kind() == types.FieldVal && isApps(selection.Recv(), "Env") && selection.Obj().Name() != "Log" &&
-			(isKind[*types.Signature](selection.Type()) || isKind[*types.Interface](selection.Type())) {
-			return selection.Obj().Name()
-		}
-		inner, ok := ast.Unparen(sel.X).(*ast.SelectorExpr)
-		if !ok {
-			return ""
-		}
-		sel = inner
 	}
+	s := l.TypesInfo.Selections[sel]
+	if s == nil || s.Kind() != types.FieldVal || s.Obj().Name() == "Log" || !isApps(s.Recv(), "Env") {
+		return
+	}
+	if isKind[*types.Signature](s.Type()) || isKind[*types.Interface](s.Type()) {
+		n.find(sel.Pos(), fmt.Sprintf("env.%s reaches outside the flow, and may answer differently when the flow is replayed: call it in call.Do", s.Obj().Name()))
+	}
+}
+
+// isTimeZoned reports whether id is a function that returns a time in the zone
+// of the machine.
+func (l *linter) isTimeZoned(id *ast.Ident) bool {
+	obj := l.TypesInfo.Uses[id]
+	return obj != nil && unrepeatableStd[qualified(obj)].why == zone
 }
 
 // use looks at a name: whether flow code may use it, and where it leads.
@@ -230,11 +233,11 @@ func (l *linter) useObject(n *node, id *ast.Ident, obj types.Object) {
 	case obj.Pkg() == l.Pkg:
 		n.refs = append(n.refs, obj)
 	case isStd(path):
-		if message := stdMessage(obj); message != "" && !l.sorted[id] {
+		if message := stdMessage(obj); message != "" && !l.harmless[id] {
 			n.find(id.Pos(), message)
 		}
 	case isLibrary(path):
-		n.find(id.Pos(), fmt.Sprintf("%s is of a library, and may answer differently when the flow is replayed: use it in call.Do", qualified(obj)))
+		n.find(id.Pos(), fmt.Sprintf("%s is of a library, and may answer differently when the flow is replayed: use it in call.Do", shortName(obj)))
 	case l.ImportObjectFact(obj, &fact):
 		n.find(id.Pos(), shortName(obj)+" is not fit for a flow: "+fact.Message)
 	}

@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"asterism/apps"
+
+	"example.com/lib"
 )
 
 const round = 3 * time.Second
@@ -44,7 +46,7 @@ func Flow(ctx context.Context, env apps.Env, call apps.Call, req apps.Request) e
 	if err != nil {
 		return err
 	}
-	hour := at.In(rome).Hour() + int(round.Seconds()) + int(at.Sub(time.Unix(0, 0)).Hours())
+	hour := at.In(rome).Hour() + int(round.Seconds()) + int(at.Sub(time.Unix(0, 0).UTC()).Hours())
 	env.Note(at.Format(time.RFC3339), "hour", hour, "month", time.March)
 	for _, k := range slices.Sorted(maps.Keys(req.Vars)) {
 		env.Note(k, "value", req.Vars[k])
@@ -57,7 +59,7 @@ func Flow(ctx context.Context, env apps.Env, call apps.Call, req apps.Request) e
 	for range req.Vars { // no key, no order
 		env.Note("one more")
 	}
-	for i := range 3 {
+	for i := range lib.Limit {
 		env.Note(strconv.Itoa(i + numbers["one"]))
 	}
 	sort.Strings(req.Sounds)

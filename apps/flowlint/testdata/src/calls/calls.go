@@ -26,6 +26,8 @@ func Flow(ctx context.Context, env apps.Env, call apps.Call, req apps.Request) e
 	_ = box.Age(time.Time{}) // want `^helper.Box.Age is not fit for a flow: time.Since`
 	_ = helper.Zone()
 	_ = helper.Greet(ctx, call)
+	_ = helper.Greeter{Call: call}.Run(ctx)
+	_ = helper.Sum(nil)
 	m := &Menu{call: call}
 	if err := m.run(ctx); err != nil {
 		return err

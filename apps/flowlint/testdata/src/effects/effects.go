@@ -103,3 +103,9 @@ func both(ctx context.Context, call apps.Call, fn func() error) error {
 	}
 	return retry(ctx, call, fn)
 }
+
+func Unused(ctx context.Context, call apps.Call) error {
+	return unused(func() error { return os.Remove("a") }) // want `^os.Remove reaches`
+}
+
+func unused(fn func() error) error { return nil }

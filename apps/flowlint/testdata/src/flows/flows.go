@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"asterism/apps"
+
+	"example.com/lib"
 )
 
 func Goroutine(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Request) error {
@@ -75,6 +77,7 @@ func Time(ctx context.Context, call apps.Call) {
 	time.AfterFunc(time.Second, nil) // want `^time.AfterFunc starts over`
 	_ = start.In(time.Local)         // want `^time.Local is the time zone of this machine, and the flow may be replayed on another: name the zone, with time.LoadLocation$`
 	_ = start.Local()                // want `^time.Time.Local is the time zone`
+	_ = time.UnixMilli(0).Hour()     // want `^time.UnixMilli is in the time zone of this machine, and the flow may be replayed on another: add .UTC\(\) or .In\(…\)$`
 	now := time.Now                  // want `^time.Now gives`
 	_ = now()
 }
@@ -121,7 +124,11 @@ func Outside(ctx context.Context, env apps.Env, call apps.Call, r io.Reader) {
 	_, _ = env.Fetch(ctx, "a")         // want `^env.Fetch reaches outside the flow, and may answer differently when the flow is replayed: call it in call.Do$`
 	_, _ = env.Store.Get(ctx, "a")     // want `^env.Store reaches`
 	_ = runtime.NumCPU()               // want `^runtime.NumCPU differs from worker to worker: take it from the request or the configuration$`
-	_ = debug.Stack()                  // want `^debug.Stack differs`
+	fetch := env.Fetch                 // want `^env.Fetch reaches`
+	_, _ = fetch(ctx, "a")
+	_ = lib.Now()         // want `^lib.Now is of a library, and may answer differently when the flow is replayed: use it in call.Do$`
+	new(lib.Client).Get() // want `^lib.Client.Get is of a library`
+	_ = debug.Stack()     // want `^debug.Stack differs`
 }
 
 type counters struct{ calls map[string]int }
