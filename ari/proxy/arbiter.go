@@ -12,11 +12,16 @@ const (
 	leaseTime      = 3 * time.Second        // without a renewal
 	workerTimeout  = 3 * time.Second        // without a heartbeat
 	farewellTime   = 5 * time.Second        // for a channel to end after its flow
+	claimTime      = 2 * time.Second        // for owners to claim their sessions from a gateway that has started anew
+	orphanRetry    = 250 * time.Millisecond // between two searches for a worker for an orphan
+	orphanTimeout  = time.Minute            // for an orphan to find a worker at all, while NATS is there
 	maxMissing     = 2                      // renewals that do not list a session
 	maxUnacked     = 256                    // events kept for the owner,
 	maxUnackedSize = MaxFrame / 2           // and their size: they must fit into one message
 	maxResults     = 64                     // command results kept of a session
 	maxLiveCommand = 64                     // commands of a session under way at once
+	maxJournal     = 56 << 10               // bytes of journal records; a log is at most 64 KiB
+	maxDigits      = 1024                   // keys kept of a stage
 	asleepAfter    = time.Second            // between two ticks: this process was stopped
 )
 
@@ -80,6 +85,18 @@ type session struct {
 	lease   time.Time // until when the owner need not renew
 	missing int
 
+	start     LogStart
+	logged    bool // the log has been begun
+	journal   [][]byte
+	journaled int // bytes in journal
+	digits    []Digit
+
+	orphaned time.Time // since when nobody runs it
+	retry    time.Time // when an orphan is offered next
+	claimBy  time.Time // until when only its last owner may have it
+	restored bool      // it is from the log of an earlier life and waits for claims
+	claimed  Token     // the token that its owner had before it claimed it
+
 	first  uint64   // number of events[0]
 	events [][]byte // unacknowledged, oldest first
 	size   int      // of events, in bytes
@@ -98,13 +115,33 @@ type session struct {
 	flowDone bool // and was executed
 	doneAt   time.Time
 	outcome  []byte
+	end      Ending
 }
 
 type commandState struct {
 	done    bool
 	result  Outcome
-	replies []string // who waits for the result
+	at      time.Time // when it was done
+	replies []string  // who waits for the result
 	final   bool
+	reads   bool // it changes nothing, so that its result is not kept
+	unsure  bool // it was begun by an earlier life of the gateway, with what result is not known
+}
+
+// Ending is what the arbiter knows of how a session ended.
+type Ending struct {
+	// Gone is when the channel ended, Cause its Q.850 cause, 0 when it is not
+	// known, and Reason why it ended when that was no ordinary hang-up.
+	Gone   time.Time
+	Cause  int
+	Reason string
+	// Lost says why the flow has no outcome, "" when it has one.
+	Lost string
+	// Owners counts the assignments that were accepted, Restarts the starts of
+	// the gateway meanwhile.
+	Owners, Restarts int
+	// Workers are the last owners, oldest first.
+	Workers []string
 }
 
 // Outcome is the result of a command, or why there is none.
@@ -126,15 +163,23 @@ type (
 	// MsgStart is a call that has entered Stasis; Raw is its StasisStart.
 	MsgStart struct {
 		Session string
+		CallID  string // of SIP
 		Raw     []byte
 	}
 	// MsgEvent is an event of a session. Lazy events wake nobody: they travel
-	// with the next one that does. Gone marks the last event of the channel.
+	// with the next one that does. Digit is the key of a key press. Gone marks
+	// the last event of the channel; Cause and Reason then go into the
+	// [Ending].
 	MsgEvent struct {
 		Session    string
 		Raw        []byte
 		Lazy, Gone bool
+		Digit      string
+		Cause      int
+		Reason     string
 	}
+	// MsgRestore is a session whose log an earlier life of the gateway left.
+	MsgRestore struct{ Saved SavedSession }
 	// MsgAccept is a worker's answer to an offer.
 	MsgAccept struct {
 		Session string
@@ -171,6 +216,23 @@ type (
 		Seq     uint64
 		Reply   string
 	}
+	// MsgRelease gives a session back: its worker goes out of service. Records
+	// are what the journal lacks still.
+	MsgRelease struct {
+		Session string
+		Token   Token
+		Records [][]byte
+		Reply   string
+	}
+	// MsgClaim asks for the sessions that a worker owned in an earlier life of
+	// the gateway.
+	MsgClaim struct {
+		Worker  string
+		Entries []renewEntry
+		Reply   string
+	}
+	// MsgAnnounce sends every owner an event of the gateway itself.
+	MsgAnnounce struct{ Raw []byte }
 	// MsgLink says that the connection to NATS was made or lost.
 	MsgLink struct{ Up bool }
 	// MsgLost says that events of all sessions may have been missed, because
@@ -192,6 +254,10 @@ func (MsgCommand) message()    {}
 func (MsgDone) message()       {}
 func (MsgRenew) message()      {}
 func (MsgResync) message()     {}
+func (MsgRestore) message()    {}
+func (MsgRelease) message()    {}
+func (MsgClaim) message()      {}
+func (MsgAnnounce) message()   {}
 func (MsgLink) message()       {}
 func (MsgLost) message()       {}
 func (MsgDrain) message()      {}
@@ -203,15 +269,26 @@ type Action interface{ action() }
 
 // The actions.
 type (
-	// ActAssign offers a session to a worker.
+	// ActLog appends to a session's log. What is done after it may rely on it.
+	ActLog struct {
+		Session string
+		Entries []LogEntry
+	}
+	// ActAssign offers a session to a worker. Start is the StasisStart, which
+	// is among the events of a session that nobody has had yet.
 	ActAssign struct {
 		Worker  string
 		Session string
 		Token   Token
+		Again   bool
+		Start   []byte
+		Journal [][]byte
+		Digits  []Digit
 		First   uint64
 		Events  [][]byte
 	}
-	// ActEvents sends events to the owner.
+	// ActEvents sends events to the owner. With Lost, Digits are the keys
+	// among those that were lost.
 	ActEvents struct {
 		Worker  string
 		Session string
@@ -219,6 +296,7 @@ type (
 		First   uint64
 		Events  [][]byte
 		Lost    bool
+		Digits  []Digit
 	}
 	// ActAccepted says that a worker has taken a session. Bare is set when it
 	// sent no command along that will show the caller that someone is there.
@@ -228,18 +306,36 @@ type (
 		Waited  time.Duration // since StasisStart
 		Bare    bool
 	}
+	// ActOrphaned says that a session has lost its worker and is offered to
+	// others.
+	ActOrphaned struct {
+		Session string
+		Worker  string
+		Reason  string
+	}
 	// ActExecute executes a command. First is set for the first of the
-	// session.
+	// session, Unsure when an earlier life of the gateway may have executed it
+	// already.
 	ActExecute struct {
 		Session string
 		Command Command
 		First   bool
+		Unsure  bool
 	}
-	// ActReply answers a command.
+	// ActReply answers a command. Again is set when the command was executed
+	// before, which was Age ago.
 	ActReply struct {
 		Reply   string
 		Stale   bool
 		Outcome Outcome
+		Again   bool
+		Age     time.Duration
+	}
+	// ActClaimed answers a claim.
+	ActClaimed struct {
+		Reply   string
+		Granted []renewEntry
+		Stale   []string
 	}
 	// ActRenewed answers a renewal or a resync.
 	ActRenewed struct {
@@ -251,7 +347,8 @@ type (
 		Session string
 		Reason  string
 	}
-	// ActAbandon hangs up a call whose worker is lost.
+	// ActAbandon hangs up a call whose worker is lost and that no other has
+	// taken.
 	ActAbandon struct {
 		Session string
 		Worker  string
@@ -264,9 +361,13 @@ type (
 	ActClosed struct {
 		Session string
 		Outcome []byte
+		Ending  Ending
 	}
 )
 
+func (ActLog) action()      {}
+func (ActOrphaned) action() {}
+func (ActClaimed) action()  {}
 func (ActAssign) action()   {}
 func (ActEvents) action()   {}
 func (ActAccepted) action() {}
@@ -302,6 +403,14 @@ func (a *Arbiter) Step(now time.Time, m Message) []Action {
 		a.renew(now, m)
 	case MsgResync:
 		a.resync(m)
+	case MsgRestore:
+		a.restore(now, m.Saved)
+	case MsgRelease:
+		a.release(now, m)
+	case MsgClaim:
+		a.claim(now, m)
+	case MsgAnnounce:
+		a.announce(m.Raw)
 	case MsgLink:
 		a.link(now, m.Up)
 	case MsgLost:

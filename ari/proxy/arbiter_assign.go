@@ -25,7 +25,7 @@ func (a *Arbiter) workerBeat(now time.Time, hb Heartbeat) {
 func (a *Arbiter) waiting() []*session {
 	var out []*session
 	for _, s := range a.pending {
-		if s.state == stateNew {
+		if s.state == stateNew || s.state == stateOrphan {
 			out = append(out, s)
 		}
 	}
@@ -60,6 +60,7 @@ func (a *Arbiter) start(now time.Time, m MsgStart) {
 	}
 	s := &session{
 		id: m.Session, created: now, token: Token{Boot: a.boot},
+		start: LogStart{Session: m.Session, Channel: m.Session, CallID: m.CallID, At: now, Event: m.Raw},
 		first: 1, commands: make(map[string]*commandState),
 	}
 	a.append(s, m.Raw, false)
@@ -71,18 +72,18 @@ func (a *Arbiter) start(now time.Time, m MsgStart) {
 	a.offer(now, s)
 }
 
-// offer asks the best candidate to take a session, or refuses the call when
-// its time has run out. With no candidate the session waits for a heartbeat
-// or the end of its time.
+// offer asks the best candidate to take a session. With no candidate the
+// session waits for a heartbeat or the end of its time: a new call is then
+// refused, so that the edge can try elsewhere; an orphan is ended.
 func (a *Arbiter) offer(now time.Time, s *session) {
-	if now.Sub(s.created) >= offerTimeout {
+	switch {
+	case !s.accepted && now.Sub(s.created) >= offerTimeout:
 		a.refuse(s, "no worker took the call")
 		return
-	}
-	if !a.linked {
+	case !a.linked || s.accepted && !a.orphanDue(now, s):
 		return
 	}
-	name := a.candidate(now)
+	name := a.candidate(now, s.accepted)
 	if name == "" {
 		return
 	}
@@ -90,16 +91,51 @@ func (a *Arbiter) offer(now time.Time, s *session) {
 	w.since++
 	w.sessions[s.id] = s
 	s.worker, s.asked, s.state = name, now, stateAssigned
-	s.token.Epoch++
+	s.token = Token{Boot: a.boot, Epoch: a.epoch(s) + 1}
 	s.sent = s.last()
-	a.do(ActAssign{Worker: name, Session: s.id, Token: s.token, First: s.first, Events: slices.Clone(s.events)})
+	a.logToken(s)
+	assign := ActAssign{
+		Worker: name, Session: s.id, Token: s.token, Again: s.accepted, Start: s.start.Event,
+		Journal: slices.Clone(s.journal), First: s.first, Events: slices.Clone(s.events),
+	}
+	for _, d := range s.digits {
+		if d.Seq < s.first {
+			assign.Digits = append(assign.Digits, d)
+		}
+	}
+	a.do(assign)
+}
+
+// epoch is how often this life of the gateway has assigned the session.
+func (a *Arbiter) epoch(s *session) uint64 {
+	if s.token.Boot != a.boot {
+		return 0
+	}
+	return s.token.Epoch
+}
+
+// logToken writes a new token down before anybody hears of it.
+func (a *Arbiter) logToken(s *session) {
+	token := LogToken{Token: s.token, Worker: s.worker}
+	if s.logged {
+		a.log(s, token)
+		return
+	}
+	s.logged = true
+	a.log(s, s.start, token)
+}
+
+func (a *Arbiter) log(s *session, entries ...LogEntry) {
+	a.do(ActLog{Session: s.id, Entries: entries})
 }
 
 // next takes a session away from a worker that did not accept it, and offers
 // it to another.
 func (a *Arbiter) next(now time.Time, s *session) {
 	a.detach(s)
-	s.state = stateNew
+	if s.state = stateNew; s.accepted {
+		s.state = stateOrphan
+	}
 	a.offer(now, s)
 }
 
@@ -108,8 +144,8 @@ func (a *Arbiter) next(now time.Time, s *session) {
 // spread calls almost evenly although every gateway only sees loads that are
 // up to a second old. A worker that has just missed an offer is asked only
 // when there is no other: a moment's pause of the only worker must not refuse
-// the calls of a whole second.
-func (a *Arbiter) candidate(now time.Time) string {
+// the calls of a whole second. An orphan can wait for the next heartbeat.
+func (a *Arbiter) candidate(now time.Time, orphan bool) string {
 	var good, suspect []string
 	for name, w := range a.workers {
 		switch {
@@ -121,7 +157,7 @@ func (a *Arbiter) candidate(now time.Time) string {
 		}
 	}
 	names := good
-	if len(names) == 0 {
+	if len(names) == 0 && !orphan {
 		names = suspect
 	}
 	if len(names) == 0 {
@@ -166,9 +202,14 @@ func (a *Arbiter) accept(now time.Time, m MsgAccept) {
 
 // own makes the worker that was asked the owner.
 func (a *Arbiter) own(now time.Time, s *session, bare bool) {
+	again := s.accepted
 	s.state, s.missing, s.accepted = stateOwned, 0, true
 	delete(a.pending, s.id)
 	s.lease = now.Add(leaseTime)
+	s.end.owned(s.worker)
+	if again {
+		bare = false // the caller knows since long that someone is there
+	}
 	a.do(ActAccepted{Session: s.id, Worker: s.worker, Waited: now.Sub(s.created), Bare: bare})
 	a.flush(s)
 }
@@ -205,8 +246,11 @@ func (a *Arbiter) Next() time.Time {
 	var next time.Time
 	for _, s := range a.pending {
 		due := s.created.Add(offerTimeout)
-		if s.state == stateAssigned {
+		switch {
+		case s.state == stateAssigned:
 			due = a.deadline(s)
+		case s.state == stateOrphan: // the regular ticks are enough
+			continue
 		}
 		if next.IsZero() || due.Before(next) {
 			next = due
@@ -218,7 +262,7 @@ func (a *Arbiter) Next() time.Time {
 // deadline is when the worker that was asked must have answered.
 func (a *Arbiter) deadline(s *session) time.Time {
 	due, last := s.asked.Add(assignTimeout), s.created.Add(offerTimeout)
-	if last.Before(due) {
+	if !s.accepted && last.Before(due) {
 		return last
 	}
 	return due

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -14,16 +15,29 @@ func (a *Arbiter) event(now time.Time, m MsgEvent) {
 		return
 	}
 	a.append(s, m.Raw, m.Lazy)
+	if m.Digit != "" {
+		a.typed(s, Digit{Seq: s.last(), Key: m.Digit, At: now})
+	}
+	if m.Cause != 0 && s.end.Cause == 0 {
+		s.end.Cause = m.Cause
+	}
 	if m.Gone && !s.gone {
-		s.gone = true
+		s.gone, s.end.Gone = true, now
+		if s.end.Reason == "" {
+			s.end.Reason = m.Reason
+		}
 		if !s.accepted {
 			// The caller gave up before anybody had taken the call.
-			a.do(ActClosed{Session: s.id})
+			s.end.Lost = "the caller gave up before a worker had taken the call"
+			a.do(ActClosed{Session: s.id, Ending: s.end})
 			a.forget(s)
 			return
 		}
 		if a.closed(s) {
 			return
+		}
+		if !s.final {
+			a.log(s, LogGone{At: now, Cause: s.end.Cause, Reason: s.end.Reason})
 		}
 		s.doneAt = now
 	}
@@ -68,8 +82,16 @@ func (a *Arbiter) flush(s *session) {
 	if from > s.last() && !s.lost {
 		return
 	}
-	events := slices.Clone(s.events[from-s.first:])
-	a.do(ActEvents{Worker: s.worker, Session: s.id, Token: s.token, First: from, Events: events, Lost: s.lost})
+	e := ActEvents{
+		Worker: s.worker, Session: s.id, Token: s.token, First: from,
+		Events: slices.Clone(s.events[from-s.first:]), Lost: s.lost,
+	}
+	for _, d := range s.digits {
+		if s.lost && d.Seq > s.acked && d.Seq < from {
+			e.Digits = append(e.Digits, d)
+		}
+	}
+	a.do(e)
 	s.sent, s.lost = s.last(), false
 }
 
@@ -96,24 +118,55 @@ func (a *Arbiter) command(now time.Time, m MsgCommand) {
 		a.own(now, s, false)
 	}
 	s.ack(m.Ack)
-	if c, ok := s.commands[m.Command.ID]; ok {
-		if c.done {
-			a.do(ActReply{Reply: m.Reply, Outcome: c.result})
-		} else if !slices.Contains(c.replies, m.Reply) {
+	c, known := s.commands[m.Command.ID]
+	switch {
+	case known && c.done:
+		a.do(ActReply{Reply: m.Reply, Outcome: c.result, Again: true, Age: now.Sub(c.at)})
+		return
+	case known && !c.unsure:
+		if !slices.Contains(c.replies, m.Reply) {
 			c.replies = append(c.replies, m.Reply)
 		}
 		return
-	}
-	if len(s.commands)-len(s.order) >= maxLiveCommand {
+	case known:
+		// An earlier life of the gateway has logged it, with its records.
+	case len(s.commands)-len(s.order) >= maxLiveCommand:
 		a.do(ActReply{Reply: m.Reply, Outcome: Outcome{Err: "too many commands of the session are under way"}})
 		return
+	default:
+		if c = a.newCommand(s, m); c == nil {
+			return
+		}
 	}
-	first := len(s.commands) == 0
-	s.commands[m.Command.ID] = &commandState{replies: []string{m.Reply}, final: m.Command.Final}
-	if m.Command.Final {
-		s.final, s.outcome = true, m.Command.Outcome
+	first := len(s.commands) == 1
+	a.do(ActExecute{Session: s.id, Command: m.Command, First: first, Unsure: c.unsure})
+	c.unsure, c.replies = false, []string{m.Reply}
+}
+
+// newCommand takes in a command's records before it is executed. It answers
+// the command and returns nil when the log has no room for them.
+func (a *Arbiter) newCommand(s *session, m MsgCommand) *commandState {
+	cmd := m.Command
+	if cmd.Reset {
+		s.newStage(cmd.Heard)
 	}
-	a.do(ActExecute{Session: s.id, Command: m.Command, First: first})
+	if !a.keepRecords(s, cmd.Records) {
+		a.do(ActReply{Reply: m.Reply, Outcome: Outcome{Err: fmt.Sprintf(
+			"the session's log is full: a stage may journal %d bytes", maxJournal)}})
+		return nil
+	}
+	c := &commandState{final: cmd.Final, reads: cmd.reads()}
+	s.commands[cmd.ID] = c
+	if cmd.Final {
+		s.final, s.outcome = true, slices.Clone(cmd.Outcome)
+	}
+	if !c.reads {
+		a.log(s, LogCommand{
+			ID: cmd.ID, Ack: s.acked, Final: cmd.Final, Reset: cmd.Reset, Heard: cmd.Heard,
+			Records: cmd.Records, Outcome: cmd.Outcome,
+		})
+	}
+	return c
 }
 
 // done stores the result of a command and hands it to all who wait.
@@ -126,10 +179,17 @@ func (a *Arbiter) done(now time.Time, m MsgDone) {
 	if !ok || c.done {
 		return
 	}
+	if !c.reads && !c.final { // of the last command, all that matters is that it came
+		a.log(s, LogResult{ID: m.ID, At: now, Outcome: m.Outcome})
+	}
 	for _, reply := range c.replies {
 		a.do(ActReply{Reply: reply, Outcome: m.Outcome})
 	}
-	c.done, c.result, c.replies = true, m.Outcome, nil
+	if c.reads {
+		delete(s.commands, m.ID)
+		return
+	}
+	c.done, c.result, c.replies, c.at = true, m.Outcome, nil, now
 	s.order = append(s.order, m.ID)
 	if len(s.order) > maxResults {
 		delete(s.commands, s.order[0])
@@ -146,7 +206,7 @@ func (a *Arbiter) closed(s *session) bool {
 	if !s.gone || !s.flowDone {
 		return false
 	}
-	a.do(ActClosed{Session: s.id, Outcome: s.outcome})
+	a.do(ActClosed{Session: s.id, Outcome: s.outcome, Ending: s.end})
 	a.forget(s)
 	return true
 }
@@ -195,16 +255,6 @@ func (a *Arbiter) catchUp(s *session, has uint64) {
 	s.behind = s.sent
 }
 
-// orphan takes a session from an owner that is lost.
-func (a *Arbiter) orphan(now time.Time, s *session, reason string) {
-	worker := s.worker
-	a.detach(s)
-	s.state = stateOrphan
-	s.flowDone, s.doneAt = true, now
-	a.do(ActAbandon{Session: s.id, Worker: worker, Reason: reason})
-	a.closed(s)
-}
-
 // resync sends the events after m.Seq again.
 func (a *Arbiter) resync(m MsgResync) {
 	s, ok := a.sessions[m.Session]
@@ -245,6 +295,10 @@ func (a *Arbiter) link(now time.Time, up bool) {
 		case stateNew:
 			a.offer(now, s)
 		case stateOrphan:
+			// Its time does not run while NATS is away, and its owner can claim
+			// it only now.
+			s.orphaned, s.claimBy = now, now.Add(claimTime)
+			a.awaitWorker(now, s)
 		}
 	}
 }
@@ -281,11 +335,15 @@ func (a *Arbiter) tick(now time.Time) {
 			}
 		case stateOwned:
 			if a.linked && !s.flowDone && now.After(s.lease) {
+				if w := a.workers[s.worker]; w != nil {
+					w.suspect = true
+				}
 				a.orphan(now, s, "its worker has not renewed it")
 				continue
 			}
 			a.sweep(now, s)
 		case stateOrphan:
+			a.awaitWorker(now, s)
 			a.sweep(now, s)
 		}
 	}

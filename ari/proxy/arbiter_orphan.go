@@ -1,0 +1,244 @@
+package proxy
+
+import (
+	"slices"
+	"time"
+)
+
+// What happens to a session between two owners: it is orphaned, released,
+// restored from its log after a restart of the gateway, claimed.
+
+// orphan takes a session from an owner that is lost and looks for another.
+func (a *Arbiter) orphan(now time.Time, s *session, reason string) {
+	a.do(ActOrphaned{Session: s.id, Worker: s.worker, Reason: reason})
+	a.detach(s)
+	s.state, s.orphaned, s.retry = stateOrphan, now, time.Time{}
+	s.sent = s.first - 1
+	a.pending[s.id] = s
+	a.offer(now, s)
+}
+
+// busy reports whether a command is being executed.
+func (s *session) busy() bool {
+	for _, c := range s.commands {
+		if !c.done && !c.unsure {
+			return true
+		}
+	}
+	return false
+}
+
+// orphanDue reports whether an orphan may be offered now; if so, the next time
+// is a while later.
+func (a *Arbiter) orphanDue(now time.Time, s *session) bool {
+	if s.flowDone || s.final || now.Before(s.retry) || s.restored && now.Before(s.claimBy) {
+		return false
+	}
+	s.restored = false
+	s.retry = now.Add(orphanRetry)
+	return true
+}
+
+// awaitWorker offers an orphan again, and gives it up when its time is over.
+func (a *Arbiter) awaitWorker(now time.Time, s *session) {
+	switch {
+	case s.flowDone || !a.linked || s.restored && now.Before(s.claimBy):
+	case s.final && s.busy():
+	case s.final:
+		// Its last command was begun before the gateway ended, and nobody is
+		// left who would send it again.
+		s.flowDone, s.doneAt = true, now.Add(-farewellTime)
+		delete(a.pending, s.id)
+		a.closed(s)
+	case now.Sub(s.orphaned) >= orphanTimeout:
+		a.abandon(now, s, "no worker took it over")
+	default:
+		a.offer(now, s)
+	}
+}
+
+// abandon ends a session that no worker will take over.
+func (a *Arbiter) abandon(now time.Time, s *session, reason string) {
+	delete(a.pending, s.id)
+	s.flowDone, s.doneAt, s.end.Lost = true, now, reason
+	a.do(ActAbandon{Session: s.id, Worker: s.end.lastWorker(), Reason: reason})
+	a.closed(s)
+}
+
+// owned counts an owner.
+func (e *Ending) owned(worker string) {
+	const most = 8
+	e.Owners++
+	if e.lastWorker() == worker {
+		return
+	}
+	e.Workers = append(e.Workers, worker)
+	if len(e.Workers) > most {
+		e.Workers = slices.Delete(e.Workers, 0, 1)
+	}
+}
+
+func (e *Ending) lastWorker() string {
+	if len(e.Workers) == 0 {
+		return ""
+	}
+	return e.Workers[len(e.Workers)-1]
+}
+
+// release takes a session back from a worker that goes out of service.
+func (a *Arbiter) release(now time.Time, m MsgRelease) {
+	s, ok := a.sessions[m.Session]
+	if !ok || m.Token != s.token || s.state != stateOwned && s.state != stateAssigned {
+		a.do(ActReply{Reply: m.Reply, Stale: true})
+		return
+	}
+	if w := a.workers[s.worker]; w != nil {
+		w.out = true
+	}
+	if len(m.Records) > 0 && a.keepRecords(s, m.Records) {
+		a.log(s, LogCommand{Ack: s.acked, Records: m.Records})
+	}
+	a.do(ActReply{Reply: m.Reply})
+	switch {
+	case s.flowDone:
+	case s.state == stateAssigned:
+		a.next(now, s)
+	default:
+		a.orphan(now, s, "its worker goes out of service")
+	}
+}
+
+// keepRecords appends to the journal, and reports false when it is full.
+func (a *Arbiter) keepRecords(s *session, records [][]byte) bool {
+	size := 0
+	for _, r := range records {
+		size += len(r)
+	}
+	if s.journaled+size > maxJournal {
+		return false
+	}
+	s.journaled += size
+	for _, r := range records {
+		s.journal = append(s.journal, slices.Clone(r)) // it shares memory with a message
+	}
+	return true
+}
+
+// newStage empties the journal for a stage that begins.
+func (s *session) newStage(heard uint64) {
+	s.journal, s.journaled = nil, 0
+	s.digits = slices.DeleteFunc(s.digits, func(d Digit) bool { return d.Seq <= heard })
+}
+
+// typed keeps a key that was pressed.
+func (a *Arbiter) typed(s *session, d Digit) {
+	if len(s.digits) >= maxDigits {
+		s.digits = slices.Delete(s.digits, 0, 1)
+	}
+	s.digits = append(s.digits, d)
+	if s.logged {
+		a.log(s, LogDigit{d})
+	}
+}
+
+// restore takes in a session that an earlier life of the gateway has left. For
+// a while only its owner may have it.
+func (a *Arbiter) restore(now time.Time, v SavedSession) {
+	if _, ok := a.sessions[v.Start.Session]; ok {
+		return
+	}
+	s := &session{
+		id: v.Start.Session, state: stateOrphan, token: v.Token, created: v.Start.At,
+		start: v.Start, logged: true, journal: v.Journal, digits: v.Digits,
+		orphaned: now, restored: true, claimBy: now.Add(claimTime),
+		first: v.Seq + restartGap, acked: v.Seq,
+		commands: make(map[string]*commandState),
+		accepted: true, final: v.Final, outcome: v.Outcome,
+	}
+	for _, r := range v.Journal {
+		s.journaled += len(r)
+	}
+	for _, c := range v.Commands {
+		s.commands[c.ID] = &commandState{done: c.Done, result: c.Outcome, at: c.At, final: c.Final, unsure: !c.Done}
+		if c.Done {
+			s.order = append(s.order, c.ID)
+			if c.Final {
+				s.flowDone, s.doneAt = true, now
+			}
+		}
+	}
+	s.end.Restarts = 1
+	if v.Worker != "" {
+		s.end.owned(v.Worker)
+	}
+	a.sessions[s.id] = s
+	if v.Gone != nil {
+		s.gone = true
+		s.end.Gone, s.end.Cause, s.end.Reason = v.Gone.At, v.Gone.Cause, v.Gone.Reason
+		a.append(s, goneEvent(s.id), false)
+		if a.closed(s) {
+			return
+		}
+	}
+	s.sent, s.urgent = s.first-1, max(s.urgent, s.first-1)
+	if !s.flowDone {
+		a.pending[s.id] = s
+	}
+}
+
+// restartGap is how far the numbers of events go on after a restart of the
+// gateway: past all that the owner may have been sent and no record tells of.
+const restartGap = 1 << 20
+
+// claim gives sessions back to the worker that had them when the gateway
+// ended. Only the last token that was logged wins.
+func (a *Arbiter) claim(now time.Time, m MsgClaim) {
+	out := ActClaimed{Reply: m.Reply}
+	for _, e := range m.Entries {
+		s, ok := a.sessions[e.Session]
+		switch {
+		case ok && s.state == stateOwned && s.worker == m.Worker && s.claimed == e.Token:
+			// The answer to an earlier claim was lost.
+			out.Granted = append(out.Granted, renewEntry{Session: s.id, Token: s.token})
+		case ok && s.state == stateOrphan && s.restored && s.token == e.Token && !s.flowDone && e.Seq < s.first:
+			a.grant(now, s, m.Worker, e)
+			out.Granted = append(out.Granted, renewEntry{Session: s.id, Token: s.token})
+		default:
+			out.Stale = append(out.Stale, e.Session)
+		}
+	}
+	a.do(out)
+	for _, g := range out.Granted {
+		if s := a.sessions[g.Session]; s != nil {
+			a.flush(s)
+		}
+	}
+}
+
+// grant makes a worker the owner again of a session that was restored. Of what
+// happened meanwhile it is told the keys, and that there may be more.
+func (a *Arbiter) grant(now time.Time, s *session, worker string, e renewEntry) {
+	w := a.workers[worker]
+	if w == nil {
+		w = &workerState{seen: now, sessions: make(map[string]*session)}
+		a.workers[worker] = w
+	}
+	w.sessions[s.id] = s
+	s.claimed, s.worker = e.Token, worker
+	s.token = Token{Boot: a.boot, Epoch: 1}
+	s.restored, s.state, s.missing = false, stateOwned, 0
+	s.lease = now.Add(leaseTime)
+	delete(a.pending, s.id)
+	s.acked = e.Seq
+	s.sent = s.first - 1
+	s.lost = true
+	a.logToken(s)
+}
+
+// announce sends an event of the gateway itself to every owner.
+func (a *Arbiter) announce(raw []byte) {
+	for _, s := range a.ordered(a.sessions) {
+		a.append(s, raw, false)
+		a.flush(s)
+	}
+}
