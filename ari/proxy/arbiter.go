@@ -175,6 +175,7 @@ type (
 		Raw        []byte
 		Lazy, Gone bool
 		Digit      string
+		At         time.Time // of the key press; zero means now
 		Cause      int
 		Reason     string
 	}

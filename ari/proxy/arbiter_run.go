@@ -16,7 +16,11 @@ func (a *Arbiter) event(now time.Time, m MsgEvent) {
 	}
 	a.append(s, m.Raw, m.Lazy)
 	if m.Digit != "" {
-		a.typed(s, Digit{Seq: s.last(), Key: m.Digit, At: now})
+		at := m.At
+		if at.IsZero() {
+			at = now
+		}
+		a.typed(s, Digit{Seq: s.last(), Key: m.Digit, At: at})
 	}
 	if m.Cause != 0 && s.end.Cause == 0 {
 		s.end.Cause = m.Cause

@@ -71,15 +71,51 @@ const (
 	kindCommand = "command"
 	kindRenew   = "renew"
 	kindResync  = "resync"
+	kindRelease = "release"
+	kindClaim   = "claim"
+	kindClaimed = "claimed"
 )
 
-// assignHeader offers a session to a worker. Parts: the log (empty for a new
-// session), then the events from First on.
+// assignHeader offers a session to a worker. Parts: the StasisStart (empty
+// when First is 1: then it is the first event), the journal records, then the
+// events from First on.
 type assignHeader struct {
-	Session string `json:"s"`
-	Token   Token  `json:"t"`
-	Node    string `json:"n"` // "node.boot", where commands go
-	First   uint64 `json:"f"` // number of the first event
+	Session string        `json:"s"`
+	Token   Token         `json:"t"`
+	Node    string        `json:"n"` // "node.boot", where commands go
+	First   uint64        `json:"f"` // number of the first event
+	Again   bool          `json:"ag,omitempty"`
+	Records int           `json:"j,omitempty"` // how many parts are journal records
+	Digits  []digitHeader `json:"d,omitempty"` // keys before First
+}
+
+// digitHeader is a [Digit].
+type digitHeader struct {
+	Seq uint64 `json:"q"`
+	Key string `json:"k"`
+	At  int64  `json:"t"` // Unix time in milliseconds
+}
+
+func digitHeaders(digits []Digit) []digitHeader {
+	if len(digits) == 0 {
+		return nil
+	}
+	out := make([]digitHeader, len(digits))
+	for i, d := range digits {
+		out[i] = digitHeader{Seq: d.Seq, Key: d.Key, At: d.At.UnixMilli()}
+	}
+	return out
+}
+
+func digitsOf(headers []digitHeader) []Digit {
+	if len(headers) == 0 {
+		return nil
+	}
+	out := make([]Digit, len(headers))
+	for i, h := range headers {
+		out[i] = Digit{Seq: h.Seq, Key: h.Key, At: time.UnixMilli(h.At)}
+	}
+	return out
 }
 
 // acceptHeader answers an assignment. Parts: those of the command, if there
@@ -92,12 +128,14 @@ type acceptHeader struct {
 }
 
 // eventsHeader carries events to the owner. Parts: the events, numbered from
-// First. Lost says that events before First are gone for good.
+// First. Lost says that events before First are gone for good, but for the
+// keys among them.
 type eventsHeader struct {
-	Session string `json:"s"`
-	Token   Token  `json:"t"`
-	First   uint64 `json:"f"`
-	Lost    bool   `json:"lost,omitempty"`
+	Session string        `json:"s"`
+	Token   Token         `json:"t"`
+	First   uint64        `json:"f"`
+	Lost    bool          `json:"lost,omitempty"`
+	Digits  []digitHeader `json:"d,omitempty"`
 }
 
 // commandHeader asks the gateway to do something. Parts: the bodies of the
@@ -156,6 +194,26 @@ type resyncHeader struct {
 	Session string `json:"s"`
 	Token   Token  `json:"t"`
 	Seq     uint64 `json:"q"`
+}
+
+// releaseHeader gives a session back. Parts: journal records.
+type releaseHeader struct {
+	Session string `json:"s"`
+	Token   Token  `json:"t"`
+}
+
+// claimHeader asks a gateway that has started anew for the sessions that a
+// worker had from its earlier life. Only the last token of each counts.
+type claimHeader struct {
+	Worker   string       `json:"w"` // "name.boot"
+	Sessions []renewEntry `json:"s"`
+}
+
+// claimedHeader answers a claim. Granted has the new tokens.
+type claimedHeader struct {
+	Node    string       `json:"n"` // "node.boot"
+	Granted []renewEntry `json:"g,omitempty"`
+	Stale   []string     `json:"stale,omitempty"`
 }
 
 // Step is one thing that a command does. The steps of a command are done in
@@ -256,6 +314,20 @@ func (e *StepError) Error() string {
 		m.Message = m.Error
 	}
 	return fmt.Sprintf("step %d answered %d: %s", e.Index, e.Code, m.Message)
+}
+
+// reads reports whether the command changes nothing: its result need not be
+// kept, since asking again does no harm.
+func (c *Command) reads() bool {
+	if c.Final || len(c.Steps) == 0 || len(c.Records) > 0 {
+		return false
+	}
+	for _, s := range c.Steps {
+		if s.Name != "" || s.Method != "GET" {
+			return false
+		}
+	}
+	return true
 }
 
 // commandFrame encodes a command; it is a part of an accept frame or a frame

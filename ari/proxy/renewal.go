@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -42,9 +43,17 @@ func newNodeLink(key string) *nodeLink {
 
 // before reports whether this is a life of the node before its boot-th start.
 func (n *nodeLink) before(node string, boot uint64) bool {
-	name, started, _ := strings.Cut(n.key, ".")
-	number, err := strconv.ParseUint(started, 10, 64)
+	name, number, err := parseNodeKey(n.key)
 	return err == nil && name == node && number < boot
+}
+
+// parseNodeKey splits "node.boot".
+func parseNodeKey(key string) (node string, boot uint64, err error) {
+	node, started, _ := strings.Cut(key, ".")
+	if boot, err = strconv.ParseUint(started, 10, 64); err != nil {
+		return "", 0, fmt.Errorf("%q names no life of a node: %w", key, ErrFrame)
+	}
+	return node, boot, nil
 }
 
 // subject is where messages of a kind go.
@@ -62,8 +71,9 @@ func (n *nodeLink) leave(s *Session) {
 // confirmed waits until the node's word is recent enough to act on, or the
 // session has ended here.
 func (s *Session) confirmed(ctx context.Context) error {
-	n := s.node
 	for {
+		at := s.at.Load()
+		n := at.node
 		n.mu.Lock()
 		recent, renewed := time.Since(n.heard) < fenceAfter, n.renewed
 		n.mu.Unlock()
@@ -72,6 +82,7 @@ func (s *Session) confirmed(ctx context.Context) error {
 		}
 		select {
 		case <-renewed:
+		case <-at.left:
 		case <-s.ctx.Done():
 			return s.over()
 		case <-ctx.Done():
@@ -102,7 +113,7 @@ func (w *Worker) renewAll(due func(*nodeLink) bool) {
 		}
 		h := renewHeader{Worker: w.key, Sessions: make([]renewEntry, 0, len(n.sessions))}
 		for _, s := range n.sessions {
-			h.Sessions = append(h.Sessions, renewEntry{Session: s.id, Token: s.token, Seq: s.seq.Load()})
+			h.Sessions = append(h.Sessions, renewEntry{Session: s.id, Token: s.at.Load().token, Seq: s.seq.Load()})
 		}
 		nodes, headers = append(nodes, n), append(headers, h)
 	}
@@ -163,7 +174,7 @@ func (w *Worker) drop(n *nodeLink, h renewHeader, stale []string) {
 	defer w.mu.Unlock()
 	for _, id := range stale {
 		// A session that was assigned anew meanwhile has another token.
-		if s := n.sessions[id]; s != nil && s.token == tokens[id] {
+		if s := n.sessions[id]; s != nil && s.at.Load().token == tokens[id] {
 			s.cancel(ErrMoved)
 		}
 	}

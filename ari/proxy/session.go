@@ -32,8 +32,7 @@ const (
 type Session struct {
 	w      *Worker
 	id     string
-	token  Token
-	node   *nodeLink
+	at     atomic.Pointer[place]
 	runner Runner
 	ctx    context.Context //nolint:containedctx // the session is what this context is the life of
 	cancel context.CancelCauseFunc
@@ -43,22 +42,48 @@ type Session struct {
 	late     *time.Timer
 
 	seq      atomic.Uint64 // the last event taken in
+	released atomic.Bool   // the worker gives it back
 	resync   atomic.Bool   // a resync is under way
 	requests atomic.Uint64 // numbers the requests of RoundTrip
+}
+
+// place is where a session is owned from: a life of its node, and the token of
+// the assignment there.
+type place struct {
+	token Token
+	node  *nodeLink
+	left  chan struct{} // closed when the session has another place
 }
 
 // newSession returns the session of an assignment. The worker's lock is held.
 func (w *Worker) newSession(h assignHeader, replyTo string) *Session {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s := &Session{w: w, id: h.Session, token: h.Token, ctx: ctx, cancel: cancel, acceptTo: replyTo}
-	s.node = w.nodes[h.Node]
-	if s.node == nil {
-		s.node = newNodeLink(h.Node)
-		w.nodes[h.Node] = s.node
-	}
-	s.node.join(s)
-	s.seq.Store(h.First)
+	s := &Session{w: w, id: h.Session, ctx: ctx, cancel: cancel, acceptTo: replyTo}
+	w.settle(s, h.Node, h.Token)
+	s.seq.Store(h.First - 1)
 	return s
+}
+
+// settle gives a session its place. The worker's lock is held.
+func (w *Worker) settle(s *Session, node string, token Token) {
+	n := w.nodes[node]
+	if n == nil {
+		n = newNodeLink(node)
+		w.nodes[node] = n
+	}
+	n.join(s)
+	old := s.at.Swap(&place{token: token, node: n, left: make(chan struct{})})
+	if old != nil {
+		w.leave(s, old.node)
+		close(old.left)
+	}
+}
+
+// leave takes a session off a node. The worker's lock is held.
+func (w *Worker) leave(s *Session, n *nodeLink) {
+	if n.leave(s); len(n.sessions) == 0 {
+		delete(w.nodes, n.key)
+	}
 }
 
 // open starts running the session.
@@ -73,6 +98,9 @@ func (s *Session) open(start Start, more [][]byte) {
 		defer s.cancel(ErrMoved)
 		defer s.late.Stop()
 		s.runner.Run(s.ctx)
+		if s.released.Load() {
+			s.release(s.runner.Pending())
+		}
 	}()
 }
 
@@ -82,7 +110,7 @@ func (s *Session) ID() string { return s.id }
 
 // Node returns the name of the session's node.
 func (s *Session) Node() string {
-	name, _, _ := strings.Cut(s.node.key, ".")
+	name, _, _ := strings.Cut(s.at.Load().node.key, ".")
 	return name
 }
 
@@ -92,6 +120,11 @@ func (s *Session) take(h eventsHeader, parts [][]byte) {
 	switch {
 	case h.Lost:
 		// Of what is sent again, some may have arrived before.
+		for _, d := range digitsOf(h.Digits) {
+			if d.Seq >= next {
+				s.runner.Event(d.Seq, digitEvent(s.id, d))
+			}
+		}
 		s.seq.Store(max(next, h.First) - 1)
 		s.runner.Lost()
 		next = max(next, h.First)
@@ -117,13 +150,14 @@ func (s *Session) askAgain() {
 		defer s.resync.Store(false)
 		subject, n, ch := s.w.request()
 		defer s.w.giveUp(n)
-		h := resyncHeader{Session: s.id, Token: s.token, Seq: s.seq.Load()}
-		if s.w.conn.publish(s.node.subject(kindResync), subject, h) != nil {
+		at := s.at.Load()
+		h := resyncHeader{Session: s.id, Token: at.token, Seq: s.seq.Load()}
+		if s.w.conn.publish(at.node.subject(kindResync), subject, h) != nil {
 			return // a renewal or the next event will find the gap again
 		}
 		select {
 		case r := <-ch:
-			if len(r.header.Stale) > 0 {
+			if len(r.header.Stale) > 0 && s.at.Load() == at {
 				s.cancel(ErrMoved)
 			}
 		case <-time.After(resendAfter):
@@ -141,7 +175,7 @@ func (s *Session) Accept() {
 	if s.acceptTo == "" {
 		return
 	}
-	_ = s.w.conn.publish(s.acceptTo, "", &acceptHeader{Session: s.id, Token: s.token})
+	_ = s.w.conn.publish(s.acceptTo, "", &acceptHeader{Session: s.id, Token: s.at.Load().token})
 	s.acceptTo = ""
 }
 
@@ -149,16 +183,16 @@ func (s *Session) Accept() {
 // sent, else by itself. The frame is encoded here and not further down: the
 // stack of a session's goroutine is most of an idle session's memory, and
 // encoding is where it is deepest.
-func (s *Session) send(c *Command, replyTo string) error {
+func (s *Session) send(c *Command, at *place, replyTo string) error {
 	s.accept.Lock()
 	defer s.accept.Unlock()
 	to := s.acceptTo
-	frame, err := s.encode(c, to != "")
+	frame, err := s.encode(c, at.token, to != "")
 	if err != nil {
 		return err
 	}
 	if to == "" {
-		to = s.node.subject(kindCommand)
+		to = at.node.subject(kindCommand)
 	}
 	if err := s.w.conn.send(to, replyTo, frame); err != nil {
 		return err
@@ -168,10 +202,10 @@ func (s *Session) send(c *Command, replyTo string) error {
 }
 
 // encode returns the frame of a command, or of the acceptance with it.
-func (s *Session) encode(c *Command, accept bool) ([]byte, error) {
-	h := c.header(s.id, s.token, s.seq.Load())
+func (s *Session) encode(c *Command, token Token, accept bool) ([]byte, error) {
+	h := c.header(s.id, token, s.seq.Load())
 	if accept {
-		return encodeFrame(&acceptHeader{Session: s.id, Token: s.token, Command: &h}, c.parts()...)
+		return encodeFrame(&acceptHeader{Session: s.id, Token: token, Command: &h}, c.parts()...)
 	}
 	return encodeFrame(&h, c.parts()...)
 }
@@ -182,7 +216,7 @@ func (s *Session) encode(c *Command, accept bool) ([]byte, error) {
 // else; its context has ended then, too. While the gateway has not confirmed
 // for two seconds that the session is still this worker's, Do waits.
 func (s *Session) Do(ctx context.Context, c Command) (Result, error) {
-	ctx, stop := context.WithTimeoutCause(ctx, Patience, fmt.Errorf("gateway %s did not answer for %v", s.node.key, Patience))
+	ctx, stop := context.WithTimeoutCause(ctx, Patience, fmt.Errorf("gateway of %s did not answer for %v", s.Node(), Patience))
 	defer stop()
 	for {
 		if err := s.confirmed(ctx); err != nil {
@@ -214,7 +248,8 @@ func (s *Session) why(err error) error {
 func (s *Session) try(ctx context.Context, c *Command) (r Result, again bool, err error) {
 	subject, n, ch := s.w.request()
 	defer s.w.giveUp(n)
-	if err := s.send(c, subject); err != nil {
+	at := s.at.Load()
+	if err := s.send(c, at, subject); err != nil {
 		if isGone(err) {
 			return Result{}, false, err
 		}
@@ -227,7 +262,9 @@ func (s *Session) try(ctx context.Context, c *Command) (r Result, again bool, er
 		if rep.none {
 			return Result{}, true, s.pause(ctx)
 		}
-		return s.answered(c, rep)
+		return s.answered(c, at, rep)
+	case <-at.left: // its gateway has started anew
+		return Result{}, true, nil
 	case <-resend.C:
 		s.w.metrics.resends.Inc()
 		return Result{}, true, nil
@@ -239,16 +276,19 @@ func (s *Session) try(ctx context.Context, c *Command) (r Result, again bool, er
 }
 
 // answered reads the answer to a command.
-func (s *Session) answered(c *Command, rep reply) (Result, bool, error) {
+func (s *Session) answered(c *Command, at *place, rep reply) (Result, bool, error) {
 	switch rep.header.Status {
 	case statusDone:
 		r, err := rep.header.result(rep.parts)
 		return r, false, err
 	case statusStale:
+		if s.at.Load() != at {
+			return Result{}, true, nil // claimed meanwhile
+		}
 		s.cancel(ErrMoved)
 		return Result{}, false, ErrMoved
 	case statusFailed:
-		return Result{}, false, fmt.Errorf("command %s: gateway %s: %s", c.ID, s.node.key, rep.header.Error)
+		return Result{}, false, fmt.Errorf("command %s: gateway %s: %s", c.ID, at.node.key, rep.header.Error)
 	}
 	return Result{}, false, fmt.Errorf("command %s: answered with the unknown status %q", c.ID, rep.header.Status)
 }

@@ -158,16 +158,22 @@ func (w *Worker) unsubscribe() {
 	}
 }
 
-// Drain stops the intake and waits until all sessions have ended or ctx has.
+// Drain stops the intake and gives all sessions back to their gateways, which
+// find other workers for them. It returns when none is left here or ctx has
+// ended, mostly within milliseconds.
 func (w *Worker) Drain(ctx context.Context) error {
 	w.mu.Lock()
 	w.draining = true
+	for _, s := range w.sessions {
+		s.released.Store(true)
+		s.cancel(ErrMoved)
+	}
 	w.mu.Unlock()
 	w.beatNow()
 	for w.Sessions() > 0 {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("draining worker %s: %d calls are left: %w", w.opts.Name, w.Sessions(), context.Cause(ctx))
+			return fmt.Errorf("draining worker %s: %d calls could not be given back: %w", w.opts.Name, w.Sessions(), context.Cause(ctx))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -244,30 +250,6 @@ func (w *Worker) heartbeat() {
 	}
 }
 
-// gatewayBeat answers a gateway that has just started. The sessions of its
-// earlier starts are nobody's any more: it ends their channels.
-func (w *Worker) gatewayBeat(m *nats.Msg) {
-	var hb Heartbeat
-	if err := json.Unmarshal(m.Data, &hb); err != nil || !hb.Hello {
-		return
-	}
-	w.beatNow()
-	boot, err := strconv.ParseUint(hb.Boot, 10, 64)
-	if err != nil {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, n := range w.nodes {
-		if !n.before(hb.Name, boot) {
-			continue
-		}
-		for _, s := range n.sessions {
-			s.cancel(ErrMoved)
-		}
-	}
-}
-
 // receive takes in all that gateways send to this worker.
 func (w *Worker) receive(m *nats.Msg) {
 	tail := m.Subject[len("w.")+len(w.key)+1:]
@@ -281,6 +263,8 @@ func (w *Worker) receive(m *nats.Msg) {
 		err = w.receiveAssign(m)
 	case kindEvents:
 		err = w.receiveEvents(m)
+	case kindClaimed:
+		err = w.receiveClaimed(m)
 	default:
 		err = fmt.Errorf("unknown kind %q: %w", tail, ErrFrame)
 	}
@@ -335,8 +319,8 @@ func (w *Worker) receiveAssign(m *nats.Msg) error {
 	if err != nil {
 		return err
 	}
-	if len(parts) < 2 {
-		return fmt.Errorf("assignment of %s without an event: %w", h.Session, ErrFrame)
+	if len(parts) < 1+h.Records || h.Records < 0 || h.First == 0 {
+		return fmt.Errorf("assignment of %s has %d parts, expected %d at least: %w", h.Session, len(parts), 1+h.Records, ErrFrame)
 	}
 	w.assigned(h, parts, m.Reply)
 	return nil
@@ -363,7 +347,15 @@ func (w *Worker) assigned(h assignHeader, parts [][]byte, replyTo string) {
 		old.cancel(ErrMoved)
 	}
 	w.metrics.assigned.Inc()
-	s.open(Start{Event: parts[1]}, parts[2:])
+	start := Start{
+		Event: parts[0], Journal: parts[1 : 1+h.Records], Digits: digitsOf(h.Digits), Again: h.Again,
+	}
+	events := parts[1+h.Records:]
+	if len(start.Event) == 0 && len(events) > 0 {
+		start.Event, events = events[0], events[1:]
+		s.seq.Add(1)
+	}
+	s.open(start, events)
 }
 
 // receiveEvents hands events to their session.
@@ -376,7 +368,7 @@ func (w *Worker) receiveEvents(m *nats.Msg) error {
 	w.mu.Lock()
 	s := w.sessions[h.Session]
 	w.mu.Unlock()
-	if s != nil && s.token == h.Token {
+	if s != nil && s.at.Load().token == h.Token {
 		s.take(h, parts)
 	}
 	return nil
@@ -388,10 +380,7 @@ func (w *Worker) remove(s *Session) {
 	if w.sessions[s.id] == s {
 		delete(w.sessions, s.id)
 	}
-	s.node.leave(s)
-	if len(s.node.sessions) == 0 {
-		delete(w.nodes, s.node.key)
-	}
+	w.leave(s, s.at.Load().node)
 	w.mu.Unlock()
 	w.runs.Done()
 }
