@@ -31,6 +31,7 @@ type execution struct {
 	session string
 	call    *call // nil for a session that is not a call
 	first   bool
+	unsure  bool // an earlier life of the gateway may have done it
 	// resolved are the sounds of a StepResolve, for a StepPlay that follows.
 	resolved []resolvedSound
 	args     MediaArgs
@@ -41,7 +42,7 @@ func (g *Gateway) execute(ctx context.Context, a ActExecute) {
 	ctx, cancel := context.WithTimeout(ctx, min(a.Command.TTL, maxTTL))
 	defer cancel()
 	g.mu.Lock()
-	x := &execution{g: g, session: a.Session, call: g.calls[a.Session], first: a.First}
+	x := &execution{g: g, session: a.Session, call: g.calls[a.Session], first: a.First, unsure: a.Unsure}
 	g.mu.Unlock()
 	var out Outcome
 	for _, step := range a.Command.Steps {
@@ -94,7 +95,34 @@ func (x *execution) ari(ctx context.Context, step Step) (StepResult, error) {
 	if x.call != nil && strings.HasSuffix(step.Path, "/answer") {
 		x.call.answer()
 	}
+	if x.unsure {
+		return x.redo(ctx, step)
+	}
 	return x.g.roundTrip(ctx, step)
+}
+
+// redo carries out a request that Asterisk may have had already, from an
+// earlier life of the gateway that did not live to write its answer down. What
+// can be repeated is repeated; what was to be created under an id of ours is
+// looked for; an operation that must not happen twice is taken for done.
+func (x *execution) redo(ctx context.Context, step Step) (StepResult, error) {
+	path, _, _ := strings.Cut(step.Path, "?")
+	switch {
+	case step.Method != http.MethodPost, strings.HasSuffix(path, "/answer"), strings.HasSuffix(path, "/continue"),
+		strings.HasSuffix(path, "/variable"), strings.HasSuffix(path, "/variables"), strings.HasSuffix(path, "/ring"):
+		return x.g.roundTrip(ctx, step)
+	case strings.HasSuffix(path, "/control"):
+		return StepResult{Code: http.StatusNoContent}, nil
+	}
+	created := path
+	if i := strings.LastIndex(path, "/play/"); i >= 0 {
+		created = "/playbacks/" + path[i+len("/play/"):]
+	}
+	r, err := x.g.roundTrip(ctx, ARI(http.MethodGet, created, nil))
+	if err == nil && r.Code >= 400 {
+		return statusText(http.StatusGone, "it is not known whether this was done"), nil
+	}
+	return r, err
 }
 
 // roundTrip sends a request to Asterisk over a pooled connection. It is not
@@ -191,6 +219,17 @@ func (x *execution) play(ctx context.Context, body []byte) (StepResult, error) {
 		if sounds, err = x.lookUp(ctx, args); err != nil {
 			return x.trouble(err), nil
 		}
+	}
+	if x.unsure {
+		// Asterisk plays twice what it is sent twice under one id.
+		r, err := x.g.roundTrip(ctx, ARI(http.MethodGet, "/playbacks/"+url.PathEscape(args.ID), nil))
+		if err == nil && r.Code == http.StatusNotFound {
+			return statusText(http.StatusGone, "it is not known whether this was played; play it again under another id"), nil
+		}
+		if err == nil && r.OK() {
+			r.Body = mediaAnswer(sounds)
+		}
+		return r, err
 	}
 	r, err := x.g.startPlayback(ctx, x.session, args, sounds)
 	if err != nil || !r.OK() {

@@ -53,6 +53,9 @@ type GatewayOptions struct {
 	// ARI says how to reach its Asterisk.
 	ARI  ari.Options
 	Conn *Conn
+	// Spool is the directory of the session logs. With none, calls do not
+	// survive a restart of the gateway.
+	Spool string
 	// Media is the node's media cache.
 	Media Media
 	// Admit looks at a call before a worker does; nil admits all. It must be
@@ -76,6 +79,7 @@ type Gateway struct {
 	metrics  *gatewayMetrics
 	key      string
 	subs     []subscription
+	logs     *logStore // nil without a spool
 	timer    *time.Timer
 	work     sync.WaitGroup  // commands and other requests under way
 	workCtx  context.Context //nolint:containedctx // its end is the end of all work under way
@@ -84,6 +88,8 @@ type Gateway struct {
 	mu       sync.Mutex
 	arbiter  *Arbiter
 	calls    map[string]*call
+	started  time.Time // when Asterisk was started, as it says
+	silent   time.Time // since when nobody listens on Asterisk's address; zero when somebody does
 	offers   map[uint64]offer
 	offerSeq uint64
 	wake     time.Time // when timer fires
@@ -139,6 +145,11 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 		r.SetBasicAuth(o.ARI.Username, o.ARI.Password)
 		g.auth = r.Header.Get("Authorization")
 	}
+	if o.Spool != "" {
+		if g.logs, err = openLogStore(o.Spool, o.Log); err != nil {
+			return nil, fmt.Errorf("node %s: %w", o.Node, err)
+		}
+	}
 	g.resolver = newResolver(o.Media, g.client)
 	g.workCtx, g.stopWork = context.WithCancel(context.Background())
 	return g, nil
@@ -158,6 +169,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.wake = time.Now().Add(tickEvery)
 	g.mu.Unlock()
 	defer g.shutdown()
+	// Not linked until NATS has answered: claims are waited for from then on.
+	g.handle(MsgLink{Up: false})
+	if err := g.restore(); err != nil {
+		return err
+	}
 	if err := g.subscribe(); err != nil {
 		return err
 	}
@@ -195,6 +211,11 @@ func (g *Gateway) shutdown() {
 	g.mu.Unlock()
 	g.stopWork()
 	g.work.Wait()
+	if g.logs != nil {
+		if err := g.logs.close(); err != nil {
+			g.opts.Log.Warn().Err(err).Msg("session logs were not closed")
+		}
+	}
 	g.metrics.unregister()
 	if g.loopback != nil {
 		g.loopback.close()
@@ -243,8 +264,9 @@ func (g *Gateway) Calls() int {
 }
 
 // Drain makes Asterisk refuse new calls with SIP 503 and waits until those
-// that are in progress have ended. Those that are left when ctx ends are hung
-// up, and the error says how many they were.
+// that are in progress have ended. The flows of those that are left when ctx
+// ends are told, and may say so to their callers; what is left of them after
+// [FarewellTime] is hung up. The error says how many calls outlasted ctx.
 func (g *Gateway) Drain(ctx context.Context) error {
 	g.mu.Lock()
 	g.draining = true
@@ -262,13 +284,29 @@ func (g *Gateway) Drain(ctx context.Context) error {
 	return nil
 }
 
-// endWithin is how long the calls that outlast a drain have to end.
-const endWithin = 2 * time.Second
+const (
+	// FarewellTime is how long flows have for a last word when a drain has run
+	// out of time.
+	FarewellTime = 15 * time.Second
+	// endWithin is how long the calls that are then left have to end.
+	endWithin = 2 * time.Second
+)
 
-// endCalls hangs up all calls, waits for their ends and returns how many they
-// were.
+// EventDraining is the type of the event, made by the gateway, which tells a
+// session that its node goes out of service now.
+const EventDraining = "AsterismDraining"
+
+// endCalls tells the flows of all calls that their time is over, hangs up those
+// that do not end by themselves, and returns how many they all were.
 func (g *Gateway) endCalls(ctx context.Context) int {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), FarewellTime)
+	defer cancel()
+	count := g.Calls()
+	g.handle(MsgAnnounce{Raw: []byte(`{"type":"` + EventDraining + `"}`)})
+	if g.awaitNoCalls(ctx) {
+		return count
+	}
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), endWithin)
 	defer cancel()
 	g.mu.Lock()
 	left := g.arbiter.Sessions()
@@ -277,7 +315,7 @@ func (g *Gateway) endCalls(ctx context.Context) int {
 		g.hangup(ctx, session)
 	}
 	g.awaitNoCalls(ctx)
-	return len(left)
+	return count
 }
 
 // awaitNoCalls waits until there is no call, and reports false if ctx ends

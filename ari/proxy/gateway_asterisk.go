@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"asterism/ari"
@@ -15,18 +14,15 @@ import (
 // gateway a wake-up, and no flow needs them.
 var uninteresting = []string{"ChannelVarset", "ChannelDialplan", "ChannelStateChange"}
 
-// strayTime is how long a channel may be in the application without a
-// StasisStart that tells of it, which may still be on its way.
-const strayTime = 3 * time.Second
-
 // connected makes the connection to Asterisk usable. It is called before the
 // first event is delivered.
 func (g *Gateway) connected(ctx context.Context, first bool) error {
-	version, err := g.client.CheckVersion(ctx)
+	info, err := g.client.Asterisk().Info(ctx, &ari.AsteriskInfoOptions{Only: []string{"system", "status"}})
 	if err != nil {
-		if errors.Is(err, ari.ErrUnsupportedVersion) {
-			g.fail(err)
-		}
+		return fmt.Errorf("asking for the version of Asterisk: %w", err)
+	}
+	if err := ari.CheckVersion(info); err != nil {
+		g.fail(err)
 		return err
 	}
 	if err := g.setFilter(ctx); err != nil {
@@ -38,17 +34,21 @@ func (g *Gateway) connected(ctx context.Context, first bool) error {
 	if err := g.setDraining(ctx, draining); err != nil {
 		return fmt.Errorf("setting the draining switch: %w", err)
 	}
-	if err := g.reconcile(ctx); err != nil {
+	reason := ""
+	if g.startedAt(info) {
+		reason = reasonRestarted
+	}
+	if err := g.reconcile(ctx, reason); err != nil {
 		return err
 	}
 	g.mu.Lock()
-	g.ariErr = nil
+	g.ariErr, g.silent = nil, time.Time{}
 	if !first {
 		g.metrics.reconnects.Inc()
 		g.step(MsgLost{})
 	}
 	g.mu.Unlock()
-	g.opts.Log.Info().Str("asterisk", version).Bool("again", !first).Msg("connected to Asterisk")
+	g.opts.Log.Info().Str("asterisk", info.System.Version).Bool("again", !first).Msg("connected to Asterisk")
 	return nil
 }
 
@@ -82,6 +82,7 @@ func (g *Gateway) disconnected(err error) {
 	g.mu.Lock()
 	changed := g.ariErr == nil || g.ariErr.Error() != err.Error()
 	g.ariErr = err
+	g.listenForLife(err)
 	g.mu.Unlock()
 	if !changed {
 		return
@@ -94,58 +95,14 @@ func (g *Gateway) disconnected(err error) {
 	g.opts.Log.Warn().Err(err).Str("url", g.base.Redacted()).Msg("no connection to Asterisk; trying again")
 }
 
-// reconcile compares the sessions with the channels that Asterisk has: what
-// ended while nobody listened is closed, and what nobody knows is ended.
-func (g *Gateway) reconcile(ctx context.Context) error {
-	app, err := g.client.Applications().Get(ctx, App)
-	if err != nil {
-		return fmt.Errorf("listing the channels of the application: %w", err)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, session := range g.arbiter.Sessions() {
-		if !slices.Contains(app.ChannelIDs, session) {
-			g.step(MsgEvent{Session: session, Raw: goneEvent(session), Gone: true})
-		}
-	}
-	var strays []string
-	for _, id := range app.ChannelIDs {
-		if !g.arbiter.Known(SessionOf(id)) {
-			strays = append(strays, id)
-		}
-	}
-	if len(strays) > 0 {
-		g.spawn(func(ctx context.Context) { g.endStrays(ctx, strays) }) //nolint:contextcheck // it outlives this connection to Asterisk
-	}
-	return nil
-}
-
-// endStrays ends channels that have been left in the application by an
-// earlier life of the gateway, or whose StasisStart was lost.
-func (g *Gateway) endStrays(ctx context.Context, ids []string) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-time.After(strayTime):
-	}
-	ctx, cancel := context.WithTimeout(ctx, DefaultTTL)
-	defer cancel()
-	for _, id := range ids {
-		g.mu.Lock()
-		known := g.arbiter.Known(SessionOf(id))
-		g.mu.Unlock()
-		if !known {
-			g.opts.Log.Warn().Str("session", id).Msg("ending a channel that nobody runs")
-			g.hangup(ctx, id)
-		}
-	}
-}
+// ariTime is how Asterisk writes times in events.
+const ariTime = "2006-01-02T15:04:05.000-0700"
 
 // goneEvent stands for the StasisEnd of a channel that was not heard.
 func goneEvent(channel string) []byte {
 	raw, err := json.Marshal(map[string]any{
 		"type": "StasisEnd", "application": App,
-		"timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000-0700"),
+		"timestamp": time.Now().UTC().Format(ariTime),
 		"channel":   map[string]string{"id": channel},
 	})
 	if err != nil {

@@ -69,11 +69,17 @@ func (g *Gateway) event(raw []byte) {
 	defer g.mu.Unlock()
 	lazy := slices.Contains(lazyEvents, h.Type)
 	gone := h.ChannelID == session && (h.Type == "StasisEnd" || h.Type == "ChannelDestroyed")
+	m := MsgEvent{Session: session, Raw: raw, Gone: gone}
 	if c := g.calls[session]; c != nil && h.ChannelID == session {
 		c.hungUp = c.hungUp || h.Type == "ChannelHangupRequest"
 		lazy = lazy && (!gone || c.hungUp) // a channel that just leaves is news
+		m.Cause = h.Cause
+		if h.Type == "ChannelDtmfReceived" {
+			m.Digit, m.At = h.Digit, h.Timestamp
+		}
 	}
-	g.step(MsgEvent{Session: session, Raw: raw, Lazy: lazy, Gone: gone})
+	m.Lazy = lazy
+	g.step(m)
 }
 
 // sessionOfEvent returns the session that an event belongs to, "" for none.
@@ -95,15 +101,11 @@ func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
 		g.opts.Log.Error().Err(err).Msg("malformed StasisStart ignored")
 		return
 	}
-	c := &call{
-		id: start.Channel.ProtocolID, channel: h.ChannelID, started: time.Now(),
-		answered: start.Channel.State == "Up",
-		log:      g.opts.Log.With().Str("call", start.Channel.ProtocolID).Str("session", h.ChannelID).Logger(),
-	}
+	c := g.newCall(start.Channel.ProtocolID, h.ChannelID, time.Now(), start.Channel.State == "Up")
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.arbiter.Known(session) {
-		g.step(MsgStart{Session: session, Raw: raw})
+		g.step(MsgStart{Session: session, CallID: c.id, Raw: raw})
 		return
 	}
 	g.metrics.calls.Inc()
@@ -115,7 +117,14 @@ func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
 		}
 	}
 	c.log.Debug().Msg("call arrived")
-	g.step(MsgStart{Session: session, Raw: raw})
+	g.step(MsgStart{Session: session, CallID: c.id, Raw: raw})
+}
+
+func (g *Gateway) newCall(id, channel string, started time.Time, answered bool) *call {
+	return &call{
+		id: id, channel: channel, started: started, answered: answered,
+		log: g.opts.Log.With().Str("call", id).Str("session", channel).Logger(),
+	}
 }
 
 // acceptedBy notes that a worker has taken a call. The lock is held.
@@ -151,6 +160,7 @@ func (g *Gateway) ring(ctx context.Context, c *call) {
 func (g *Gateway) refuseCall(session string, r Refusal) {
 	c := g.calls[session]
 	delete(g.calls, session)
+	g.forgetLog(session)
 	if c == nil {
 		return
 	}
@@ -227,7 +237,7 @@ func (g *Gateway) abandon(a ActAbandon) {
 	if c == nil {
 		return
 	}
-	c.log.Error().Str("worker", a.Worker).Str("reason", a.Reason).Msg("call lost its worker and is ended")
+	c.log.Error().Str("worker", a.Worker).Str("reason", a.Reason).Msg("call lost its worker, no other took it, and it is ended")
 	g.spawn(func(ctx context.Context) { g.sweep(ctx, a.Session) })
 }
 
@@ -249,6 +259,7 @@ func (g *Gateway) sweep(ctx context.Context, session string) {
 func (g *Gateway) closeCall(a ActClosed) {
 	c := g.calls[a.Session]
 	delete(g.calls, a.Session)
+	g.forgetLog(a.Session)
 	if c == nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,6 +106,19 @@ func (g *Gateway) receiveRequest(kind string, m *nats.Msg) error {
 			return err
 		}
 		g.handle(MsgResync{Session: h.Session, Token: h.Token, Seq: h.Seq, Reply: m.Reply})
+	case kindRelease:
+		var h releaseHeader
+		records, err := decodeFrame(m.Data, &h)
+		if err != nil {
+			return err
+		}
+		g.handle(MsgRelease{Session: h.Session, Token: h.Token, Records: records, Reply: m.Reply})
+	case kindClaim:
+		var h claimHeader
+		if _, err := decodeFrame(m.Data, &h); err != nil {
+			return err
+		}
+		g.handle(MsgClaim{Worker: h.Worker, Entries: h.Sessions, Reply: m.Reply})
 	default:
 		return fmt.Errorf("unknown kind %q: %w", kind, ErrFrame)
 	}
@@ -115,10 +129,16 @@ func (g *Gateway) receiveRequest(kind string, m *nats.Msg) error {
 // messages leave in the order of the decisions.
 func (g *Gateway) carryOut(action Action) {
 	switch a := action.(type) {
+	case ActLog:
+		g.appendLog(a)
 	case ActAssign:
 		g.assign(a)
+	case ActOrphaned:
+		g.orphaned(a)
+	case ActClaimed:
+		g.publish(a.Reply, "", claimedHeader{Node: g.key, Granted: a.Granted, Stale: a.Stale})
 	case ActEvents:
-		h := eventsHeader{Session: a.Session, Token: a.Token, First: a.First, Lost: a.Lost}
+		h := eventsHeader{Session: a.Session, Token: a.Token, First: a.First, Lost: a.Lost, Digits: digitHeaders(a.Digits)}
 		g.publish("w."+a.Worker+"."+kindEvents, "", h, a.Events...)
 	case ActAccepted:
 		g.acceptedBy(a)
@@ -143,8 +163,15 @@ func (g *Gateway) carryOut(action Action) {
 func (g *Gateway) assign(a ActAssign) {
 	g.offerSeq++
 	g.offers[g.offerSeq] = offer{worker: a.Worker, at: time.Now()}
-	h := assignHeader{Session: a.Session, Token: a.Token, Node: g.key, First: a.First}
-	parts := append([][]byte{nil}, a.Events...)
+	h := assignHeader{
+		Session: a.Session, Token: a.Token, Node: g.key, First: a.First,
+		Again: a.Again, Records: len(a.Journal), Digits: digitHeaders(a.Digits),
+	}
+	start := a.Start
+	if a.First == 1 {
+		start = nil // it is the first event
+	}
+	parts := slices.Concat([][]byte{start}, a.Journal, a.Events)
 	g.metrics.offered.Inc()
 	g.publish("w."+a.Worker+"."+kindAssign, "g."+g.key+".r."+strconv.FormatUint(g.offerSeq, 10), h, parts...)
 }
@@ -161,7 +188,10 @@ func (g *Gateway) reply(a ActReply) {
 	case a.Outcome.Err != "":
 		g.publish(a.Reply, "", resultHeader{Status: statusFailed, Error: a.Outcome.Err})
 	default:
-		h := resultHeader{Status: statusDone, Codes: make([]int, len(a.Outcome.Result.Steps))}
+		h := resultHeader{
+			Status: statusDone, Codes: make([]int, len(a.Outcome.Result.Steps)),
+			Again: a.Again, Age: a.Age.Milliseconds(),
+		}
 		parts := make([][]byte, len(h.Codes))
 		for i, s := range a.Outcome.Result.Steps {
 			h.Codes[i], parts[i] = s.Code, s.Body

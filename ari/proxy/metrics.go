@@ -60,6 +60,7 @@ func pending(mu *sync.Mutex, subs *[]subscription) float64 {
 type workerMetrics struct {
 	collectors
 	assigned, refused, resyncs, resends prometheus.Counter
+	claimed, unreleased                 prometheus.Counter
 }
 
 func newWorkerMetrics(w *Worker, reg prometheus.Registerer) *workerMetrics {
@@ -69,6 +70,8 @@ func newWorkerMetrics(w *Worker, reg prometheus.Registerer) *workerMetrics {
 	m.refused = counter(&m.collectors, l, "asterism_worker_busy_total", "Sessions that were refused because the worker is full or draining.")
 	m.resyncs = counter(&m.collectors, l, "asterism_worker_resyncs_total", "Gaps in the numbers of events that were asked for again.")
 	m.resends = counter(&m.collectors, l, "asterism_worker_resends_total", "Commands that were sent again because no answer came.")
+	m.claimed = counter(&m.collectors, l, "asterism_worker_claimed_total", "Sessions that stayed here although their gateway started anew.")
+	m.unreleased = counter(&m.collectors, l, "asterism_worker_unreleased_total", "Sessions that could not be given back when the worker went out of service.")
 	gauge(&m.collectors, l, "asterism_worker_sessions", "Sessions that run on this worker now.", func() float64 { return float64(w.Sessions()) })
 	gauge(&m.collectors, l, "asterism_worker_subscriptions", "NATS subscriptions; their number does not depend on that of calls.", func() float64 { return float64(w.conn.wire.subscriptions()) })
 	gauge(&m.collectors, l, "asterism_worker_queue_messages", "Messages from gateways that wait to be taken in.", func() float64 { return pending(&w.mu, &w.subs) })
@@ -79,6 +82,7 @@ func newWorkerMetrics(w *Worker, reg prometheus.Registerer) *workerMetrics {
 type gatewayMetrics struct {
 	collectors
 	calls, offered, accepted, ended, abandoned prometheus.Counter
+	orphaned, restored, adopted, logErrors     prometheus.Counter
 	events, reconnects, stale                  prometheus.Counter
 	malformed, forbidden                       prometheus.Counter
 	refused, media                             *prometheus.CounterVec
@@ -93,7 +97,11 @@ func newGatewayMetrics(g *Gateway, reg prometheus.Registerer) *gatewayMetrics {
 	m.offered = counter(c, l, "asterism_calls_offered_total", "Offers of calls to workers; more than one a call when a worker does not answer.")
 	m.accepted = counter(c, l, "asterism_calls_accepted_total", "Calls that a worker took.")
 	m.ended = counter(c, l, "asterism_calls_ended_total", "Calls that have ended without having been refused.")
-	m.abandoned = counter(c, l, "asterism_calls_abandoned_total", "Calls that were ended because their worker was lost.")
+	m.abandoned = counter(c, l, "asterism_calls_abandoned_total", "Calls that were ended because their worker was lost and no other took them.")
+	m.orphaned = counter(c, l, "asterism_calls_orphaned_total", "Calls that lost their worker and were offered to another.")
+	m.restored = counter(c, l, "asterism_calls_restored_total", "Calls that were found in session logs when the gateway started.")
+	m.adopted = counter(c, l, "asterism_calls_adopted_total", "Calls whose arrival was missed and that were found in Asterisk.")
+	m.logErrors = counter(c, l, "asterism_session_log_errors_total", "Writes to session logs that failed; such a session does not survive a restart of its gateway.")
 	m.refused = counterVec(c, l, "asterism_calls_refused_total", "Calls that were refused, by reason.", "reason")
 	m.media = counterVec(c, l, "asterism_media_problems_total", "Sounds that could not be played, by problem.", "problem")
 	m.events = counter(c, l, "asterism_ari_events_total", "Events that Asterisk sent.")

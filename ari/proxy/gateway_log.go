@@ -1,0 +1,66 @@
+package proxy
+
+import "fmt"
+
+// appendLog writes to a session's log. A session whose log cannot be written
+// goes on without: it still survives its worker, which needs the log of the
+// arbiter only, but not its gateway. The lock is held.
+func (g *Gateway) appendLog(a ActLog) {
+	if g.logs == nil {
+		return
+	}
+	if err := g.logs.append(a.Session, a.Entries...); err != nil {
+		g.metrics.logErrors.Inc()
+	}
+}
+
+// forgetLog removes the log of a session that has ended. The lock is held.
+func (g *Gateway) forgetLog(session string) {
+	if g.logs == nil {
+		return
+	}
+	if err := g.logs.remove(session); err != nil {
+		g.metrics.logErrors.Inc()
+		g.opts.Log.Warn().Err(err).Str("session", session).Msg("session log was not removed")
+	}
+}
+
+// restore takes in the sessions that an earlier life of the gateway has left.
+func (g *Gateway) restore() error {
+	if g.logs == nil {
+		return nil
+	}
+	saved, err := g.logs.load()
+	if err != nil {
+		return fmt.Errorf("node %s: reading the session logs: %w", g.opts.Node, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	restored := 0
+	for _, s := range saved {
+		if s.Record != nil {
+			g.forgetLog(s.Start.Session)
+			continue
+		}
+		g.metrics.restored.Inc()
+		restored++
+		g.calls[s.Start.Session] = g.newCall(s.Start.CallID, s.Start.Channel, s.Start.At, g.wasAnswered(s))
+		g.step(MsgRestore{Saved: s})
+	}
+	if restored > 0 {
+		g.opts.Log.Info().Int("calls", restored).Msg("calls were found in the session logs; waiting for their workers to claim them")
+	}
+	return nil
+}
+
+// wasAnswered reports whether a call of an earlier life may have been
+// answered: such a call must not be signalled ringing.
+func (g *Gateway) wasAnswered(s SavedSession) bool { return len(s.Commands) > 0 || len(s.Journal) > 0 }
+
+// orphaned notes that a call has lost its worker. The lock is held.
+func (g *Gateway) orphaned(a ActOrphaned) {
+	g.metrics.orphaned.Inc()
+	if c := g.calls[a.Session]; c != nil {
+		c.log.Warn().Str("worker", a.Worker).Str("reason", a.Reason).Msg("call lost its worker; looking for another")
+	}
+}
