@@ -137,11 +137,8 @@ type Ending struct {
 	Reason string
 	// Lost says why the flow has no outcome, "" when it has one.
 	Lost string
-	// Owners counts the assignments that were accepted, Restarts the starts of
-	// the gateway meanwhile.
-	Owners, Restarts int
-	// Workers are the last owners, oldest first.
-	Workers []string
+	// History is who has run it.
+	History History
 }
 
 // Outcome is the result of a command, or why there is none.

@@ -80,7 +80,7 @@ func (a *Arbiter) offer(now time.Time, s *session) {
 	case !s.accepted && now.Sub(s.created) >= offerTimeout:
 		a.refuse(s, "no worker took the call")
 		return
-	case !a.linked || s.accepted && !a.orphanDue(now, s):
+	case !a.linked || s.accepted && !s.orphanDue(now):
 		return
 	}
 	name := a.candidate(now, s.accepted)
@@ -89,6 +89,7 @@ func (a *Arbiter) offer(now time.Time, s *session) {
 	}
 	w := a.workers[name]
 	w.since++
+	s.restored, s.retry = false, now.Add(orphanRetry)
 	w.sessions[s.id] = s
 	s.worker, s.asked, s.state = name, now, stateAssigned
 	s.token = Token{Boot: a.boot, Epoch: a.epoch(s) + 1}
@@ -206,7 +207,8 @@ func (a *Arbiter) own(now time.Time, s *session, bare bool) {
 	s.state, s.missing, s.accepted = stateOwned, 0, true
 	delete(a.pending, s.id)
 	s.lease = now.Add(leaseTime)
-	s.end.owned(s.worker)
+	s.end.History.boot(a.boot)
+	s.end.History.ran(s.worker)
 	if again {
 		bare = false // the caller knows since long that someone is there
 	}

@@ -14,10 +14,10 @@ func TestNoLeaseEndsWhileTheGatewayIsStopped(t *testing.T) {
 	b, assign := owned(t)
 	b.pass(50 * time.Millisecond)
 	b.now = b.now.Add(20 * time.Second)
-	none[ActAbandon](t, b.step(MsgTick{}))
+	none[ActOrphaned](t, b.step(MsgTick{}))
 	b.step(MsgRenew{Worker: assign.Worker, Entries: []renewEntry{{"c", assign.Token, 1}}, Reply: "r"})
-	none[ActAbandon](t, b.pass(leaseTime-100*time.Millisecond))
-	one[ActAbandon](t, b.pass(500*time.Millisecond))
+	none[ActOrphaned](t, b.pass(leaseTime-100*time.Millisecond))
+	one[ActOrphaned](t, b.pass(500*time.Millisecond))
 }
 
 // The call of a lost worker is hung up once, and again only
@@ -25,9 +25,10 @@ func TestNoLeaseEndsWhileTheGatewayIsStopped(t *testing.T) {
 func TestAbandonedCallIsNotSweptAtOnce(t *testing.T) {
 	b, _ := owned(t)
 	var all []Action
-	for len(all) == 0 || b.a.sessions["c"].state != stateOrphan {
+	for len(all) == 0 || !b.a.sessions["c"].flowDone {
 		all = b.pass(10 * time.Millisecond)
 	}
+	one[ActAbandon](t, all)
 	none[ActSweep](t, b.pass(farewellTime-100*time.Millisecond))
 	one[ActSweep](t, b.pass(200*time.Millisecond))
 }

@@ -28,15 +28,9 @@ func (s *session) busy() bool {
 	return false
 }
 
-// orphanDue reports whether an orphan may be offered now; if so, the next time
-// is a while later.
-func (a *Arbiter) orphanDue(now time.Time, s *session) bool {
-	if s.flowDone || s.final || now.Before(s.retry) || s.restored && now.Before(s.claimBy) {
-		return false
-	}
-	s.restored = false
-	s.retry = now.Add(orphanRetry)
-	return true
+// orphanDue reports whether an orphan may be offered now.
+func (s *session) orphanDue(now time.Time) bool {
+	return !s.flowDone && !s.final && !now.Before(s.retry) && !(s.restored && now.Before(s.claimBy))
 }
 
 // awaitWorker offers an orphan again, and gives it up when its time is over.
@@ -61,28 +55,8 @@ func (a *Arbiter) awaitWorker(now time.Time, s *session) {
 func (a *Arbiter) abandon(now time.Time, s *session, reason string) {
 	delete(a.pending, s.id)
 	s.flowDone, s.doneAt, s.end.Lost = true, now, reason
-	a.do(ActAbandon{Session: s.id, Worker: s.end.lastWorker(), Reason: reason})
+	a.do(ActAbandon{Session: s.id, Worker: s.end.History.Running, Reason: reason})
 	a.closed(s)
-}
-
-// owned counts an owner.
-func (e *Ending) owned(worker string) {
-	const most = 8
-	e.Owners++
-	if e.lastWorker() == worker {
-		return
-	}
-	e.Workers = append(e.Workers, worker)
-	if len(e.Workers) > most {
-		e.Workers = slices.Delete(e.Workers, 0, 1)
-	}
-}
-
-func (e *Ending) lastWorker() string {
-	if len(e.Workers) == 0 {
-		return ""
-	}
-	return e.Workers[len(e.Workers)-1]
 }
 
 // release takes a session back from a worker that goes out of service.
@@ -167,10 +141,8 @@ func (a *Arbiter) restore(now time.Time, v SavedSession) {
 			}
 		}
 	}
-	s.end.Restarts = 1
-	if v.Worker != "" {
-		s.end.owned(v.Worker)
-	}
+	s.end.History = v.History
+	s.end.History.boot(a.boot)
 	a.sessions[s.id] = s
 	if v.Gone != nil {
 		s.gone = true

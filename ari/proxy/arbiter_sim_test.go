@@ -29,6 +29,16 @@ type sim struct {
 	workers map[string]*simWorker
 	calls   map[string]*simCall
 	linked  bool
+
+	boot uint64
+	logs map[string]*SavedSession // the spool
+}
+
+// arrive delivers a message to a life of the gateway, if it is still that.
+func (s *sim) arrive(boot uint64, m Message) {
+	if boot == s.boot {
+		s.step(m)
+	}
 }
 
 // simCall is what the world knows of a call.
@@ -137,21 +147,26 @@ func (s *sim) carryOut(action Action) {
 	switch a := action.(type) {
 	case ActAssign:
 		c := s.calls[a.Session]
-		if c.asked != "" && a.Token.Epoch <= c.token.Epoch {
-			s.fatalf("epoch went from %v to %v", c.token, a.Token)
+		if c.asked != "" && !later(a.Token, c.token) {
+			s.fatalf("token went from %v to %v", c.token, a.Token)
 		}
-		if c.settled {
-			s.fatalf("%s was offered after it had been settled", a.Session)
+		if c.settled && !a.Again {
+			s.fatalf("%s was offered as a new one after it had been settled", a.Session)
+		}
+		c.settled = c.settled || a.Again // a restart does not know who had accepted what
+		if a.Token != s.logs[a.Session].Token {
+			s.fatalf("%s was offered with %v before that was logged", a.Session, a.Token)
 		}
 		c.asked, c.token = a.Worker, a.Token
 		s.to(a.Worker, func(w *simWorker) { s.offered(w, a) })
 	case ActAccepted:
 		c := s.calls[a.Session]
-		if c.settled || a.Worker != c.asked {
-			s.fatalf("%s accepted by %s, asked was %s, settled %v", a.Session, a.Worker, c.asked, c.settled)
+		if a.Worker != c.asked {
+			s.fatalf("%s accepted by %s, asked was %s", a.Session, a.Worker, c.asked)
 		}
+		again := c.settled
 		c.settled = true
-		if a.Waited > offerTimeout+simTick {
+		if !again && a.Waited > offerTimeout+simTick {
 			s.fatalf("%s was accepted after %v", a.Session, a.Waited)
 		}
 	case ActExecute:
@@ -171,31 +186,47 @@ func (s *sim) carryOut(action Action) {
 			s.fatalf("%s was refused after %v", a.Session, waited)
 		}
 		c.settled, c.closed = true, true
-	case ActAbandon, ActSweep:
-		s.after(s.delay(), func() { s.hangUp(sessionOf(a)) })
+		delete(s.logs, a.Session)
+	case ActAbandon:
+		s.fatalf("%s was given up although there are workers: %s", a.Session, a.Reason)
+	case ActSweep:
+		s.after(s.delay(), func() { s.hangUp(a.Session) })
 	case ActClosed:
 		s.calls[a.Session].closed = true
+		delete(s.logs, a.Session)
+	case ActLog:
+		s.log(a)
+	case ActClaimed:
+		s.claimed(a)
+	case ActOrphaned:
 	}
 }
 
-func sessionOf(a Action) string {
-	switch a := a.(type) {
-	case ActAbandon:
-		return a.Session
-	case ActSweep:
-		return a.Session
+// later compares tokens.
+func later(a, b Token) bool {
+	return a.Boot > b.Boot || a.Boot == b.Boot && a.Epoch > b.Epoch
+}
+
+// log is the spool.
+func (s *sim) log(a ActLog) {
+	saved := s.logs[a.Session]
+	if saved == nil {
+		saved = &SavedSession{}
+		s.logs[a.Session] = saved
 	}
-	return ""
+	for _, e := range a.Entries {
+		saved.add(e)
+	}
 }
 
 // offered: a worker takes a call, with its first command.
 func (s *sim) offered(w *simWorker, a ActAssign) {
-	if old := w.sessions[a.Session]; old != nil && old.token.Epoch >= a.Token.Epoch {
+	if old := w.sessions[a.Session]; old != nil && !later(a.Token, old.token) {
 		return // the network has doubled or delayed the offer
 	}
 	w.sessions[a.Session] = &simSession{token: a.Token, seq: a.First + uint64(len(a.Events)) - 1, next: 1}
 	cmd := s.command(w, a.Session)
-	s.carry(func() { s.step(MsgAccept{Session: a.Session, Token: a.Token, Command: &cmd}) })
+	s.carry(func() { s.arrive(a.Token.Boot, MsgAccept{Session: a.Session, Token: a.Token, Command: &cmd}) })
 	s.after(2*time.Second, func() { s.resend(w, a.Session, cmd) })
 }
 
@@ -214,11 +245,14 @@ func (s *sim) command(w *simWorker, session string) MsgCommand {
 func (s *sim) resend(w *simWorker, session string, cmd MsgCommand) {
 	s.awake(w, func() {
 		ss := w.sessions[session]
-		if ss == nil || ss.token != cmd.Token || fmt.Sprint(ss.next) != cmd.Command.ID {
+		if ss == nil || fmt.Sprint(ss.next) != cmd.Command.ID {
 			return
 		}
+		if ss.token != cmd.Token { // claimed, or another assignment
+			cmd = s.command(w, session)
+		}
 		if s.now.Sub(w.heard) < fenceAfter {
-			s.carry(func() { s.step(cmd) })
+			s.carry(func() { s.arrive(cmd.Token.Boot, cmd) })
 		}
 		s.after(2*time.Second, func() { s.resend(w, session, cmd) })
 	})
@@ -231,21 +265,25 @@ func (s *sim) execute(a ActExecute) {
 	if c.closed {
 		s.fatalf("%s: command %s after the end", a.Session, a.Command.ID)
 	}
-	if c.executed[a.Command.ID]++; c.executed[a.Command.ID] > 1 {
+	if c.executed[a.Command.ID]++; c.executed[a.Command.ID] > 1 && !a.Unsure {
 		s.fatalf("%s: command %s was executed twice", a.Session, a.Command.ID)
 	}
+	boot := s.boot
 	s.after(s.delay(), func() {
 		if a.Command.Final {
 			s.hangUp(a.Session)
 		} else {
 			s.happen(a.Session)
 		}
-		s.step(MsgDone{Session: a.Session, ID: a.Command.ID})
+		s.arrive(boot, MsgDone{Session: a.Session, ID: a.Command.ID})
 	})
 }
 
 // reply hands a result to the worker, which sends its next command.
 func (s *sim) reply(a ActReply) {
+	if a.Reply == "" { // of a release
+		return
+	}
 	var key, id string
 	var token Token
 	for _, k := range sortedKeys(s.workers) {
@@ -282,11 +320,14 @@ func (s *sim) happened(w *simWorker, a ActEvents) {
 		return
 	}
 	if a.Lost {
-		s.fatalf("%s: events were lost although few are under way", a.Session)
+		if s.boot == 1 {
+			s.fatalf("%s: events were lost although few are under way", a.Session)
+		}
+		ss.seq = max(ss.seq, a.First-1)
 	}
 	if a.First > ss.seq+1 {
 		resync := MsgResync{Session: a.Session, Token: ss.token, Seq: ss.seq}
-		s.carry(func() { s.step(resync) })
+		s.carry(func() { s.arrive(ss.token.Boot, resync) })
 		return
 	}
 	ss.seq = max(ss.seq, a.First+uint64(len(a.Events))-1)
@@ -332,13 +373,77 @@ func (s *sim) live(w *simWorker) {
 		hb := Heartbeat{Name: w.key[:len(w.key)-2], Boot: "1", Load: len(w.sessions), Free: 50 - len(w.sessions)}
 		s.carry(func() { s.step(MsgWorker{hb}) })
 		m := MsgRenew{Worker: w.key, Reply: fmt.Sprintf("%s@%d", w.key, s.now.UnixNano())}
+		claim := MsgClaim{Worker: w.key, Reply: w.key}
 		for _, session := range sortedKeys(w.sessions) {
 			ss := w.sessions[session]
-			m.Entries = append(m.Entries, renewEntry{session, ss.token, ss.seq})
+			e := renewEntry{session, ss.token, ss.seq}
+			if ss.token.Boot < s.boot {
+				claim.Entries = append(claim.Entries, e)
+			} else {
+				m.Entries = append(m.Entries, e)
+			}
 		}
-		s.carry(func() { s.step(m) })
+		boot := s.boot
+		s.carry(func() { s.arrive(boot, m) })
+		if len(claim.Entries) > 0 { // it has heard of the new life by a heartbeat
+			s.carry(func() { s.arrive(boot, claim) })
+		}
 		s.after(time.Second, func() { s.live(w) })
 	})
+}
+
+// claimed: a worker takes in the answer to a claim.
+func (s *sim) claimed(a ActClaimed) {
+	s.to(a.Reply, func(w *simWorker) {
+		for _, g := range a.Granted {
+			if ss := w.sessions[g.Session]; ss != nil && later(g.Token, ss.token) {
+				ss.token, w.heard = g.Token, s.now
+				cmd := s.command(w, g.Session)
+				s.after(s.delay(), func() { s.resend(w, g.Session, cmd) })
+			}
+		}
+		for _, session := range a.Stale {
+			if ss := w.sessions[session]; ss != nil && ss.token.Boot < s.boot {
+				delete(w.sessions, session)
+			}
+		}
+	})
+}
+
+// release makes a worker give back all it has.
+func (s *sim) release(w *simWorker) {
+	s.awake(w, func() {
+		for _, session := range sortedKeys(w.sessions) {
+			ss := w.sessions[session]
+			delete(w.sessions, session)
+			s.carry(func() { s.arrive(ss.token.Boot, MsgRelease{Session: session, Token: ss.token}) })
+		}
+	})
+}
+
+// restart kills the gateway and starts it anew: what was under way to it is
+// lost, the spool stays.
+func (s *sim) restart() {
+	s.boot++
+	s.arbiter = NewArbiter(s.boot, s.seed)
+	s.step(MsgLink{Up: false})
+	for _, session := range sortedKeys(s.logs) {
+		s.step(MsgRestore{Saved: *s.logs[session]})
+	}
+	s.step(MsgLink{Up: s.linked})
+	for _, session := range sortedKeys(s.calls) {
+		c := s.calls[session]
+		switch {
+		case c.closed || s.arbiter.Known(session) && !c.hungUp:
+		case s.arbiter.Known(session):
+			s.step(MsgEvent{Session: session, Raw: []byte("end"), Gone: true})
+		case !c.hungUp: // nothing was logged: the gateway lets it in again
+			c.arrived, c.asked, c.settled = s.now, "", false
+			s.step(MsgStart{Session: session, Raw: []byte("start")})
+		default:
+			c.closed = true
+		}
+	}
 }
 
 // TestSchedules runs many random schedules. A failure names its seed, which
@@ -347,6 +452,7 @@ func TestSchedules(t *testing.T) {
 	for seed := range uint64(*simSeeds) {
 		s := &sim{
 			t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 7)), now: time.Unix(0, 0), linked: true,
+			boot: 1, logs: make(map[string]*SavedSession),
 			arbiter: NewArbiter(1, seed), workers: make(map[string]*simWorker), calls: make(map[string]*simCall),
 		}
 		s.run()
@@ -373,6 +479,13 @@ func (s *sim) run() {
 				s.after(time.Duration(s.rand.IntN(6000))*time.Millisecond, func() { s.hangUp(session) })
 			}
 		})
+	}
+	for range s.rand.IntN(3) {
+		w := s.workers[fmt.Sprintf("w%d.1", s.rand.IntN(4))]
+		s.after(time.Duration(s.rand.IntN(20))*time.Second, func() { s.release(w) })
+	}
+	for range s.rand.IntN(3) {
+		s.after(time.Duration(s.rand.IntN(25_000))*time.Millisecond, s.restart)
 	}
 	s.after(time.Duration(s.rand.IntN(20))*time.Second, func() { s.cut(time.Duration(s.rand.IntN(6)) * time.Second) })
 	s.tick()

@@ -152,9 +152,7 @@ func TestBusyOrGoneWorkerIsNotAskedAgain(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		b.beat("one", 0, 100)
-		if a := b.out; len(a) != 1 {
-			t.Errorf("%s: after its heartbeat: %+v", name, a)
-		}
+		one[ActAssign](t, b.out)
 	}
 }
 
@@ -215,12 +213,13 @@ func TestRepeatedCommandIsExecutedOnce(t *testing.T) {
 		t.Fatalf("joining a pending command did %+v", got)
 	}
 	result := Outcome{Result: Result{Steps: []StepResult{{Code: 204}}}}
-	if got := b.step(MsgDone{Session: "c", ID: "x", Outcome: result}); len(got) != 2 {
-		t.Fatalf("two wait for the result; got %+v", got)
+	got := b.step(MsgDone{Session: "c", ID: "x", Outcome: result})
+	if _, logged := got[0].(ActLog); !logged || len(got) != 3 {
+		t.Fatalf("two wait for the result, which is logged before they have it; got %+v", got)
 	}
 	cmd.Reply = "r3"
 	stored := one[ActReply](t, b.step(cmd))
-	if stored.Reply != "r3" || len(stored.Outcome.Result.Steps) != 1 {
+	if !stored.Again || stored.Reply != "r3" || len(stored.Outcome.Result.Steps) != 1 {
 		t.Fatalf("stored result: %+v", stored)
 	}
 }
@@ -287,36 +286,57 @@ func TestTooManyUnacknowledgedEventsAreSaidToBeLost(t *testing.T) {
 	}
 }
 
-func TestLeaseEndsTheCallOfALostWorker(t *testing.T) {
+func TestCallOfALostWorkerGoesToAnother(t *testing.T) {
 	b, assign := owned(t)
 	for range 5 {
 		b.pass(time.Second)
 		b.step(MsgRenew{Worker: assign.Worker, Entries: []renewEntry{{"c", assign.Token, 1}}, Reply: "r"})
 	}
-	none[ActAbandon](t, b.pass(leaseTime-100*time.Millisecond))
-	one[ActAbandon](t, b.pass(500*time.Millisecond))
+	none[ActOrphaned](t, b.pass(leaseTime-100*time.Millisecond))
+	one[ActOrphaned](t, b.pass(500*time.Millisecond))
+	none[ActAbandon](t, b.pass(orphanTimeout-2*time.Second)) // there is no worker
 	stale := b.step(MsgCommand{Session: "c", Token: assign.Token, Command: Command{ID: "x"}, Reply: "r"})
 	if !one[ActReply](t, stale).Stale {
 		t.Fatalf("%+v", stale)
 	}
-	one[ActClosed](t, b.step(MsgEvent{Session: "c", Raw: []byte("end"), Gone: true}))
+	b.beat("three", 0, 10)
+	again := one[ActAssign](t, b.out)
+	if again.Worker != "three.1" || again.Token.Epoch != assign.Token.Epoch+1 || !again.Again || string(again.Start) != "start" {
+		t.Fatalf("%+v", again)
+	}
+	accepted := one[ActAccepted](t, b.step(MsgAccept{Session: "c", Token: again.Token}))
+	if accepted.Worker != "three.1" || accepted.Bare {
+		t.Fatalf("%+v", accepted)
+	}
+}
+
+func TestOrphanThatNobodyTakesIsEnded(t *testing.T) {
+	b, _ := owned(t)
+	lost := one[ActAbandon](t, b.pass(leaseTime+orphanTimeout+time.Second))
+	if lost.Worker == "" || lost.Reason == "" {
+		t.Errorf("%+v", lost)
+	}
+	closed := one[ActClosed](t, b.step(MsgEvent{Session: "c", Raw: []byte("end"), Gone: true}))
+	if closed.Outcome != nil || closed.Ending.Lost == "" {
+		t.Errorf("%+v", closed)
+	}
 }
 
 func TestNoLeaseEndsWhileNATSIsAway(t *testing.T) {
 	b, assign := owned(t)
 	b.step(MsgLink{Up: false})
-	none[ActAbandon](t, b.pass(20*time.Second))
+	none[ActOrphaned](t, b.pass(20*time.Second))
 	b.step(MsgLink{Up: true})
-	none[ActAbandon](t, b.pass(leaseTime-100*time.Millisecond))
+	none[ActOrphaned](t, b.pass(leaseTime-100*time.Millisecond))
 	b.step(MsgRenew{Worker: assign.Worker, Entries: []renewEntry{{"c", assign.Token, 1}}, Reply: "r"})
-	none[ActAbandon](t, b.pass(leaseTime-100*time.Millisecond))
+	none[ActOrphaned](t, b.pass(leaseTime-100*time.Millisecond))
 }
 
 func TestSessionMissingFromTwoRenewalsIsGivenUp(t *testing.T) {
 	b, assign := owned(t)
 	renew := MsgRenew{Worker: assign.Worker, Reply: "r"}
-	none[ActAbandon](t, b.step(renew))
-	one[ActAbandon](t, b.step(renew))
+	none[ActOrphaned](t, b.step(renew))
+	one[ActOrphaned](t, b.step(renew))
 }
 
 func TestForeignRenewalIsStale(t *testing.T) {

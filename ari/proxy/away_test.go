@@ -1,9 +1,6 @@
 package proxy
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -87,46 +84,6 @@ func TestFrozenServerDoesNotAnswer(t *testing.T) {
 	}
 	r.frozen.Unlock()
 	f.eventually("it answers again", c.answers)
-}
-
-// Sessions of a gateway that has died end when it is there again: it ends
-// their channels and knows nothing of them.
-func TestSessionsEndWhenTheirGatewayStartsAgain(t *testing.T) {
-	f := newFabric(t)
-	why := make(chan error, 1)
-	w := f.worker("one", func(ctx context.Context, r *testRunner) {
-		r.Accept()
-		<-ctx.Done()
-		why <- context.Cause(ctx)
-	})
-	c := f.call("1", "", "end")
-	f.eventually("the call is taken", func() bool { return w.Sessions() == 1 })
-	beat := func(boot string, hello bool) {
-		data, err := json.Marshal(Heartbeat{Name: "node", Boot: boot, Hello: hello})
-		if err == nil {
-			err = f.gateway.opts.Conn.send("hb.g.node", "", data)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	beat("1", true)
-	beat("0", true)
-	beat("2", false)
-	if err := natsOf(f.gateway.opts.Conn).Flush(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-why:
-		t.Fatalf("the session ended with %v although its gateway lives", err)
-	default:
-	}
-	beat("2", true)
-	if err := <-why; !errors.Is(err, ErrMoved) {
-		t.Errorf("the session ended with %v, want ErrMoved", err)
-	}
-	f.eventually("the worker is idle", func() bool { return w.Sessions() == 0 })
-	c.Hangup()
 }
 
 // What is sent to a server that takes nothing any more fails in time: whoever

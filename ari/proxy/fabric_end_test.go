@@ -82,24 +82,6 @@ func TestChannelThatLeavesEndsItsFlow(t *testing.T) {
 	f.eventually("all is closed", func() bool { return f.gateway.Calls() == 0 })
 }
 
-// A caller whom nobody has answered is sent elsewhere when the worker is lost.
-func TestUnansweredCallOfALostWorkerIs503(t *testing.T) {
-	f := newFabric(t)
-	running := make(chan struct{})
-	w := f.worker("one", func(ctx context.Context, r *testRunner) {
-		r.Accept()
-		close(running)
-		<-ctx.Done()
-	})
-	c := f.call("1", "", "end")
-	<-running
-	f.eventually("the call is taken", func() bool { return f.metric("asterism_calls_accepted_total") == 1 })
-	w.Close()
-	if s := f.ended(c); s.SIPStatus != 503 {
-		t.Errorf("SIP %d, want 503", s.SIPStatus)
-	}
-}
-
 // A worker that is closed while NATS is away does not wait for it.
 func TestCloseDoesNotWaitForNATS(t *testing.T) {
 	f := newFabricOn(t, "127.0.0.1")

@@ -386,27 +386,6 @@ func TestARIClientOverTheFabric(t *testing.T) {
 	f.eventually("all is closed", func() bool { return f.gateway.Calls() == 0 })
 }
 
-func TestWorkerThatIsClosedLosesItsCalls(t *testing.T) {
-	f := newFabric(t)
-	running := make(chan struct{})
-	w := f.worker("one", func(ctx context.Context, r *testRunner) {
-		r.Accept()
-		close(running)
-		<-ctx.Done()
-	})
-	c := f.call("1", "", "end")
-	<-running
-	f.eventually("the call is taken", func() bool { return f.metric("asterism_calls_accepted_total") == 1 })
-	w.Close()
-	if s := f.ended(c); s.SIPStatus == 200 {
-		t.Fatalf("%+v", s)
-	}
-	f.eventually("all is closed", func() bool { return f.gateway.Calls() == 0 })
-	if n := f.metric("asterism_calls_abandoned_total"); n != 1 {
-		t.Errorf("%v calls abandoned", n)
-	}
-}
-
 func TestSecondWorkerTakesOverNewCalls(t *testing.T) {
 	f := newFabric(t)
 	w := f.worker("one", playback("a"))
