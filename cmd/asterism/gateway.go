@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +101,7 @@ func (a *app) openGateway(ctx context.Context, node config.Node, bucket storage.
 	}
 	g, err := proxy.NewGateway(proxy.GatewayOptions{
 		Node: node.Name, Boot: boot, Conn: conn, Media: cache,
+		Spool: filepath.Join(node.Spool.Dir, "sessions"),
 		ARI:   ari.Options{BaseURL: node.ARI.URL, Username: node.ARI.User, Password: node.ARI.Password.Reveal()},
 		Admit: func(in proxy.Inbound) *proxy.Refusal { return admit(gate, in) },
 		Log:   log, Registry: a.registry,
