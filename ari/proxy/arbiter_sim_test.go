@@ -147,7 +147,7 @@ func (s *sim) carryOut(action Action) {
 	switch a := action.(type) {
 	case ActAssign:
 		c := s.calls[a.Session]
-		if c.asked != "" && !later(a.Token, c.token) {
+		if c.asked != "" && !a.Token.after(c.token) {
 			s.fatalf("token went from %v to %v", c.token, a.Token)
 		}
 		if c.settled && !a.Again {
@@ -202,11 +202,6 @@ func (s *sim) carryOut(action Action) {
 	}
 }
 
-// later compares tokens.
-func later(a, b Token) bool {
-	return a.Boot > b.Boot || a.Boot == b.Boot && a.Epoch > b.Epoch
-}
-
 // log is the spool.
 func (s *sim) log(a ActLog) {
 	saved := s.logs[a.Session]
@@ -221,7 +216,7 @@ func (s *sim) log(a ActLog) {
 
 // offered: a worker takes a call, with its first command.
 func (s *sim) offered(w *simWorker, a ActAssign) {
-	if old := w.sessions[a.Session]; old != nil && !later(a.Token, old.token) {
+	if old := w.sessions[a.Session]; old != nil && !a.Token.after(old.token) {
 		return // the network has doubled or delayed the offer
 	}
 	w.sessions[a.Session] = &simSession{token: a.Token, seq: a.First + uint64(len(a.Events)) - 1, next: 1}
@@ -396,7 +391,7 @@ func (s *sim) live(w *simWorker) {
 func (s *sim) claimed(a ActClaimed) {
 	s.to(a.Reply, func(w *simWorker) {
 		for _, g := range a.Granted {
-			if ss := w.sessions[g.Session]; ss != nil && later(g.Token, ss.token) {
+			if ss := w.sessions[g.Session]; ss != nil && g.Token.after(ss.token) {
 				ss.token, w.heard = g.Token, s.now
 				cmd := s.command(w, g.Session)
 				s.after(s.delay(), func() { s.resend(w, g.Session, cmd) })

@@ -140,7 +140,7 @@ func TestOfferThatComesAgain(t *testing.T) {
 		w, err := NewWorker(bus.Conn("worker"), WorkerOptions{
 			Name: "worker", Capacity: 1, Log: zerolog.Nop(),
 			Open: func(s *Session, start Start) Runner {
-				opened = append(opened, s.token)
+				opened = append(opened, s.at.Load().token)
 				return &testRunner{Session: s, start: start, flow: func(ctx context.Context, _ *testRunner) { <-ctx.Done() }}
 			},
 		})

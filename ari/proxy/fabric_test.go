@@ -423,14 +423,20 @@ func TestDrainWaitsForCallsAndRefusesNewOnes(t *testing.T) {
 	f := newFabric(t)
 	hold := make(chan struct{})
 	f.worker("one", func(ctx context.Context, r *testRunner) {
-		<-hold
-		_ = r.end(ctx, r.hangup())
+		select {
+		case <-hold:
+			_ = r.end(ctx, r.hangup())
+		case <-ctx.Done():
+		}
 	})
 	c := f.call("1", "", "end")
 	f.eventually("the call runs", func() bool { return f.gateway.Calls() == 1 })
 	drained := make(chan error, 1)
 	go func() { drained <- f.gateway.Drain(context.Background()) }()
-	f.eventually("the node drains", func() bool { return f.gateway.Ready() != nil })
+	f.eventually("the node drains", func() bool {
+		v, err := f.gateway.client.Asterisk().GetVar(t.Context(), drainingVariable)
+		return err == nil && v == "1" && f.gateway.Ready() != nil
+	})
 	if s := f.ended(f.call("1", "", "end")); s.SIPStatus != 503 {
 		t.Fatalf("new call: %+v", s)
 	}

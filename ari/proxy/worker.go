@@ -329,7 +329,7 @@ func (w *Worker) receiveAssign(m *nats.Msg) error {
 func (w *Worker) assigned(h assignHeader, parts [][]byte, replyTo string) {
 	w.mu.Lock()
 	old := w.sessions[h.Session]
-	if old != nil && !h.Token.after(old.token) {
+	if old != nil && !h.Token.after(old.at.Load().token) {
 		w.mu.Unlock() // an offer that came twice, or after a later one
 		return
 	}
