@@ -248,11 +248,11 @@ func (a *Arbiter) Next() time.Time {
 	var next time.Time
 	for _, s := range a.pending {
 		due := s.created.Add(offerTimeout)
-		switch {
-		case s.state == stateAssigned:
+		if s.state == stateOrphan {
+			continue // the regular ticks are enough
+		}
+		if s.state == stateAssigned {
 			due = a.deadline(s)
-		case s.state == stateOrphan: // the regular ticks are enough
-			continue
 		}
 		if next.IsZero() || due.Before(next) {
 			next = due

@@ -30,7 +30,7 @@ func (s *session) busy() bool {
 
 // orphanDue reports whether an orphan may be offered now.
 func (s *session) orphanDue(now time.Time) bool {
-	return !s.flowDone && !s.final && !now.Before(s.retry) && !(s.restored && now.Before(s.claimBy))
+	return !s.flowDone && !s.final && !now.Before(s.retry) && (!s.restored || !now.Before(s.claimBy))
 }
 
 // awaitWorker offers an orphan again, and gives it up when its time is over.

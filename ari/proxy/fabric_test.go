@@ -25,6 +25,8 @@ type fabric struct {
 	asterisk *aritest.Server
 	nats     *Server
 	gateway  *Gateway
+	stop     func() // ends the gateway and waits for it
+	options  GatewayOptions
 	registry *prometheus.Registry
 	media    *fakeMedia
 }
@@ -59,15 +61,23 @@ func newFabricOn(t *testing.T, host string, adjust ...func(*GatewayOptions)) *fa
 	for _, a := range adjust {
 		a(&o)
 	}
-	f.gateway, err = NewGateway(o)
-	if err != nil {
-		t.Fatal(err)
+	f.options = o
+	f.startGateway()
+	return f
+}
+
+// startGateway starts the gateway, for the first time or anew.
+func (f *fabric) startGateway() {
+	f.t.Helper()
+	var err error
+	if f.gateway, err = NewGateway(f.options); err != nil {
+		f.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var run sync.WaitGroup
 	run.Go(func() { _ = f.gateway.Run(ctx) })
-	t.Cleanup(func() { cancel(); run.Wait() })
-	return f
+	f.stop = func() { cancel(); run.Wait() }
+	f.t.Cleanup(f.stop)
 }
 
 // startNATS starts the platform's NATS server.

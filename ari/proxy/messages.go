@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -323,7 +324,7 @@ func (c *Command) reads() bool {
 		return false
 	}
 	for _, s := range c.Steps {
-		if s.Name != "" || s.Method != "GET" {
+		if s.Name != "" || s.Method != http.MethodGet {
 			return false
 		}
 	}
