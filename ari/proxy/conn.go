@@ -28,6 +28,10 @@ type ConnOptions struct {
 	Log                       zerolog.Logger
 }
 
+// inboxPrefix begins the subjects of JetStream's answers, which only gateways
+// may listen to.
+const inboxPrefix = "_INBOX.asterism"
+
 // Conn is a connection to NATS that reconnects for ever and keeps nothing
 // back for a server that is away: a command that was buffered would run after
 // its caller's deadline. In tests it may be one to a [Bus].
@@ -75,6 +79,7 @@ func Connect(o ConnOptions) (*Conn, error) {
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
 		nats.Timeout(2 * time.Second),
+		nats.CustomInboxPrefix(inboxPrefix),
 		// A send may wait for a server that takes nothing; who sends holds locks.
 		nats.FlusherTimeout(3 * time.Second),
 		nats.PingInterval(2 * time.Second),

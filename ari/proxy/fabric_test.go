@@ -538,7 +538,7 @@ func TestSecondGatewayOnOneAsteriskEndsTheFirst(t *testing.T) {
 func TestRolesMayDoTheirPartOnly(t *testing.T) {
 	f := newFabric(t)
 	for _, role := range Roles() {
-		pub, sub := role.Permissions()
+		pub, sub := role.Permissions(CallsStream)
 		if len(pub) == 0 || len(sub) == 0 {
 			t.Fatalf("%s has no permissions", role)
 		}

@@ -42,6 +42,7 @@ type Refusal struct {
 type Inbound struct {
 	Args   []string // of Stasis()
 	CallID string   // SIP Call-ID
+	Number string   // the caller's, as the channel has it; for Parties only
 }
 
 // GatewayOptions configure a [Gateway].
@@ -61,7 +62,12 @@ type GatewayOptions struct {
 	// Admit looks at a call before a worker does; nil admits all. It must be
 	// quick.
 	Admit func(Inbound) *Refusal
-	Log   zerolog.Logger
+	// Calls says where call records go.
+	Calls CallsOptions
+	// Parties names caller and called for the record of a call whose flow
+	// could not; nil names nobody. It must leave out who asked for privacy.
+	Parties func(Inbound) Parties
+	Log     zerolog.Logger
 	// Registry receives the metrics; nil keeps them private.
 	Registry prometheus.Registerer
 }
@@ -77,6 +83,7 @@ type Gateway struct {
 	auth     string
 	resolver *resolver
 	metrics  *gatewayMetrics
+	records  *records // nil when call records go nowhere
 	key      string
 	subs     []subscription
 	logs     *logStore // nil without a spool

@@ -54,6 +54,7 @@ type logFile struct {
 	f       *os.File // nil until it is written to
 	size    int64    // what is sound of it
 	created bool
+	live    bool   // the session is not over
 	reset   bool   // a reset has made something void since it was written anew
 	failed  bool   // said so
 	given   bool   // up: something can never be written
@@ -96,7 +97,7 @@ func (s *logStore) append(session string, entries ...LogEntry) error {
 		if _, ok := entries[0].(LogStart); !ok {
 			return fmt.Errorf("session %q: %w", session, ErrNoLog)
 		}
-		f = &logFile{path: s.path(session)}
+		f = &logFile{path: s.path(session), live: true}
 		s.files[session] = f
 	}
 	s.w.begin(!f.created && len(f.backlog) == 0)
@@ -110,7 +111,7 @@ func (s *logStore) append(session string, entries ...LogEntry) error {
 		case LogCommand:
 			f.reset = f.reset || e.Reset
 		case LogRecord:
-			ends = true
+			ends, f.live = true, false
 		}
 	}
 	err := s.write(f, s.w.buf)
@@ -256,6 +257,31 @@ func (s *logStore) remove(session string) error {
 	return nil
 }
 
+// finish removes the log of a session that is over, and leaves alone that of
+// one that is not, but has got the same id.
+func (s *logStore) finish(session string) error {
+	s.mu.Lock()
+	f := s.files[session]
+	s.mu.Unlock()
+	if f != nil && f.live {
+		return nil
+	}
+	return s.remove(session)
+}
+
+// record returns the call record in the log of a session that is over.
+func (s *logStore) record(session string) ([]byte, error) {
+	data, err := readUpTo(s.path(session), maxLogFile)
+	if err != nil {
+		return nil, err
+	}
+	saved, _, _, err := readLog(data)
+	if saved.Record == nil {
+		return nil, fmt.Errorf("log of session %s: no call record: %w", session, errors.Join(err, ErrNoLog))
+	}
+	return saved.Record, nil
+}
+
 // load reads all logs, those of sessions first that began first. What of a log
 // is incomplete or damaged is cut off; files that are no logs, or of a format
 // that this release does not know, are moved to the directory "quarantine".
@@ -319,7 +345,7 @@ func (s *logStore) loadFile(path string) *SavedSession {
 		if f := s.files[saved.Start.Session]; f != nil {
 			f.close()
 		}
-		s.files[saved.Start.Session] = &logFile{path: path, size: int64(good), created: true, reset: reset}
+		s.files[saved.Start.Session] = &logFile{path: path, size: int64(good), created: true, live: true, reset: reset}
 	}
 	return &saved
 }

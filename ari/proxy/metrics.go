@@ -85,6 +85,7 @@ type gatewayMetrics struct {
 	orphaned, restored, adopted, logErrors     prometheus.Counter
 	events, reconnects, stale                  prometheus.Counter
 	malformed, forbidden                       prometheus.Counter
+	recordsDelivered, recordsDropped           prometheus.Counter
 	refused, media                             *prometheus.CounterVec
 	setup                                      prometheus.Histogram
 	ari                                        *prometheus.HistogramVec
@@ -109,6 +110,11 @@ func newGatewayMetrics(g *Gateway, reg prometheus.Registerer) *gatewayMetrics {
 	m.stale = counter(c, l, "asterism_commands_stale_total", "Commands that were refused because their token was not current.")
 	m.malformed = counter(c, l, "asterism_messages_malformed_total", "Messages and events that could not be read.")
 	m.forbidden = counter(c, l, "asterism_ari_forbidden_total", "ARI requests of workers that are not on the allow-list.")
+	m.recordsDelivered = counter(c, l, "asterism_call_records_delivered_total", "Call records that the stream has.")
+	m.recordsDropped = counter(c, l, "asterism_call_records_dropped_total", "Call records that were lost because too many waited for delivery.")
+	gauge(c, l, "asterism_call_records_waiting", "Call records that wait for delivery.", func() float64 {
+		return float64(g.records.waiting())
+	})
 	m.setup = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "asterism_setup_seconds", Help: "From StasisStart until a worker took the call.", ConstLabels: l,
 		Buckets: []float64{.0005, .001, .002, .004, .008, .016, .032, .064, .15, .3},

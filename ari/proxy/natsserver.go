@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
+	"net/url"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -20,23 +22,33 @@ type Role string
 const (
 	RoleGateway Role = "gateway"
 	RoleWorker  Role = "worker"
+	RoleReader  Role = "reader" // reads call records; no process of ours
 )
 
-// Permissions returns the subjects that a role may publish and subscribe to.
-// A NATS server that we do not start must be configured with the same; see
-// docs/operations.md.
-func (r Role) Permissions() (publish, subscribe []string) {
+// Permissions returns the subjects that a role may publish and subscribe to,
+// when call records go to the stream of that name. A NATS server that we do
+// not start must be configured with the same; see docs/operations.md.
+func (r Role) Permissions(stream string) (publish, subscribe []string) {
 	switch r {
 	case RoleGateway:
-		return []string{"hb.g.*", "w.>"}, []string{"hb.w.*", "g.>"}
+		// What is of JetStream is what delivering call records needs.
+		return []string{"hb.g.*", "w.>", "calls.*", "$JS.API.STREAM.INFO." + stream, "$JS.API.STREAM.CREATE." + stream},
+			[]string{"hb.w.*", "g.>", inboxPrefix + ".>"}
 	case RoleWorker:
 		return []string{"hb.w.*", "g.>"}, []string{"hb.g.*", "w.>"}
+	case RoleReader:
+		return []string{
+			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
+			"$JS.API.STREAM.INFO." + stream, "$JS.API.STREAM.MSG.GET." + stream, "$JS.API.DIRECT.GET." + stream + ".>",
+			"$JS.API.CONSUMER.*." + stream, "$JS.API.CONSUMER.*." + stream + ".>", "$JS.API.CONSUMER.MSG.NEXT." + stream + ".>",
+			"$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".>", "$JS.ACK." + stream + ".>",
+		}, []string{"_INBOX.>"}
 	}
 	return nil, nil
 }
 
 // Roles are all roles.
-func Roles() []Role { return []Role{RoleGateway, RoleWorker} }
+func Roles() []Role { return []Role{RoleGateway, RoleWorker, RoleReader} }
 
 // ServerOptions configure an embedded NATS server.
 type ServerOptions struct {
@@ -50,10 +62,38 @@ type ServerOptions struct {
 	Passwords map[Role]string
 	// TLS, when set, is required of every connection from outside the process.
 	TLS *tls.Config
-	// StoreDir is for JetStream; empty switches it off.
+	// StoreDir is for JetStream, which keeps call records; empty switches it
+	// off. No two servers may have the same.
 	StoreDir string
-	Log      zerolog.Logger
+	// CallsStream is the stream that gateways may create and write to; empty
+	// is [CallsStream].
+	CallsStream string
+	// Name is that of the server, unique in its cluster; empty is "asterism".
+	Name string
+	// Cluster makes it one of several servers; nil is one on its own.
+	Cluster *ClusterOptions
+	Log     zerolog.Logger
 }
+
+// ClusterOptions make a server one of several that know one another and lose
+// nothing together when one of three, or two of five, is lost.
+type ClusterOptions struct {
+	// Host and Port are where the other servers connect to. Port -1 chooses a
+	// free one.
+	Host string
+	Port int
+	// Routes are host:port of the other servers; of itself too does no harm.
+	// One that can be reached is enough: it tells of the others.
+	Routes []string
+	// Password is the same in all servers.
+	Password string
+	// TLS, when set, is required between servers. It has the certificate and,
+	// as RootCAs and ClientCAs, who signed those of the others.
+	TLS *tls.Config
+}
+
+// clusterUser is who servers log in to one another as.
+const clusterUser = "server"
 
 // Server is an embedded NATS server with one account, in which every role has
 // a user of its name.
@@ -63,9 +103,55 @@ type Server struct {
 
 // NewServer starts a server and waits until it accepts connections.
 func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
-	account := server.NewAccount("ASTERISM")
+	opts, err := o.server()
+	if err != nil {
+		return nil, err
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("starting NATS: %w", err)
+	}
+	srv.SetLoggerV2(serverLog{o.Log}, false, false, false)
+	srv.Start()
+	s := &Server{srv: srv}
+	wait := 10 * time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline))
+	}
+	if !srv.ReadyForConnections(wait) {
+		s.Close()
+		return nil, fmt.Errorf("starting NATS on %s:%d: not ready after %v; is the port taken?", o.Host, o.Port, wait)
+	}
+	if o.StoreDir != "" {
+		if err := s.enableJetStream(); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("starting NATS: JetStream in %s: %w", o.StoreDir, err)
+		}
+	}
+	return s, nil
+}
+
+// accountName is the one account that all roles are in.
+const accountName = "ASTERISM"
+
+// enableJetStream lets the account use JetStream, and reads what is stored.
+func (s *Server) enableJetStream() error {
+	account, err := s.srv.LookupAccount(accountName)
+	if err != nil {
+		return err
+	}
+	return account.EnableJetStream(nil, nil)
+}
+
+// server returns the options in the server's own terms.
+func (o *ServerOptions) server() (*server.Options, error) {
+	account := server.NewAccount(accountName)
+	stream := o.CallsStream
+	if stream == "" {
+		stream = CallsStream
+	}
 	opts := &server.Options{
-		ServerName: "asterism",
+		ServerName: o.Name,
 		Host:       o.Host,
 		Port:       o.Port,
 		DontListen: o.Host == "",
@@ -81,6 +167,12 @@ func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		TLS:           o.TLS != nil,
 		TLSConfig:     o.TLS,
 	}
+	if opts.ServerName == "" {
+		opts.ServerName = "asterism"
+	}
+	if err := o.join(opts); err != nil {
+		return nil, err
+	}
 	for _, role := range Roles() {
 		pw, ok := o.Passwords[role]
 		if !ok {
@@ -95,7 +187,7 @@ func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("starting NATS: the password of role %s: %w", role, err)
 		}
-		pub, sub := role.Permissions()
+		pub, sub := role.Permissions(stream)
 		opts.Users = append(opts.Users, &server.User{
 			Username: string(role), Password: string(hash), Account: account,
 			Permissions: &server.Permissions{
@@ -107,22 +199,26 @@ func NewServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	if len(opts.Users) == 0 {
 		return nil, errors.New("starting NATS: no role has a password, so everybody could connect; expected one for each role")
 	}
-	srv, err := server.NewServer(opts)
-	if err != nil {
-		return nil, fmt.Errorf("starting NATS: %w", err)
+	return opts, nil
+}
+
+// join makes the server one of a cluster.
+func (o *ServerOptions) join(opts *server.Options) error {
+	c := o.Cluster
+	if c == nil {
+		return nil
 	}
-	srv.SetLoggerV2(serverLog{o.Log}, false, false, false)
-	srv.Start()
-	wait := 10 * time.Second
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(deadline))
+	if c.Password == "" {
+		return errors.New("starting NATS: the cluster has no password, so everybody could join it")
 	}
-	if !srv.ReadyForConnections(wait) {
-		srv.Shutdown()
-		srv.WaitForShutdown()
-		return nil, fmt.Errorf("starting NATS on %s:%d: not ready after %v; is the port taken?", o.Host, o.Port, wait)
+	opts.Cluster = server.ClusterOpts{
+		Name: "asterism", Host: c.Host, Port: c.Port, Username: clusterUser, Password: c.Password,
+		TLSConfig: c.TLS, ConnectRetries: math.MaxInt32,
 	}
-	return &Server{srv: srv}, nil
+	for _, route := range c.Routes {
+		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: route, User: url.UserPassword(clusterUser, c.Password)})
+	}
+	return nil
 }
 
 // URL returns where the server listens, "" when it does not.

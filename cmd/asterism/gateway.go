@@ -101,10 +101,11 @@ func (a *app) openGateway(ctx context.Context, node config.Node, bucket storage.
 	}
 	g, err := proxy.NewGateway(proxy.GatewayOptions{
 		Node: node.Name, Boot: boot, Conn: conn, Media: cache,
-		Spool: filepath.Join(node.Spool.Dir, "sessions"),
-		ARI:   ari.Options{BaseURL: node.ARI.URL, Username: node.ARI.User, Password: node.ARI.Password.Reveal()},
-		Admit: func(in proxy.Inbound) *proxy.Refusal { return admit(gate, in) },
-		Log:   log, Registry: a.registry,
+		Spool:   filepath.Join(node.Spool.Dir, "sessions"),
+		ARI:     ari.Options{BaseURL: node.ARI.URL, Username: node.ARI.User, Password: node.ARI.Password.Reveal()},
+		Admit:   func(in proxy.Inbound) *proxy.Refusal { return admit(gate, in) },
+		Parties: parties, Calls: callsOptions(a.cfg.Calls),
+		Log: log, Registry: a.registry,
 	})
 	if err != nil {
 		return nil, err
@@ -125,6 +126,35 @@ func (a *app) openGateway(ctx context.Context, node config.Node, bucket storage.
 	})
 	a.checks.set("gateway "+node.Name, func(context.Context) error { return g.Ready() })
 	return g, nil
+}
+
+// callsOptions says where call records go.
+func callsOptions(c config.Calls) proxy.CallsOptions {
+	if !c.Enabled {
+		return proxy.CallsOptions{}
+	}
+	return proxy.CallsOptions{Stream: c.Stream, MaxAge: c.MaxAge, MaxBytes: int64(c.MaxBytes), Replicas: c.Replicas}
+}
+
+// parties says who a call is from and for whose flow could not report it.
+func parties(in proxy.Inbound) proxy.Parties {
+	invite, err := sip.ParseArgs(in.Args)
+	if err != nil {
+		return proxy.Parties{}
+	}
+	p := proxy.Parties{Action: invite.Param("Action")}
+	// Of a request that is refused as a whole nobody can tell whether the caller
+	// wants to be known.
+	if req, _, err := invite.Request(); err == nil {
+		p.Action, p.Called = req.Action, req.Called
+		if p.Caller = req.Caller.Number; p.Caller == "" && !req.Caller.Private {
+			p.Caller = in.Number
+		}
+		if req.Caller.Private {
+			p.Caller = ""
+		}
+	}
+	return p
 }
 
 // newGate trusts the network unless there are keys.

@@ -47,33 +47,27 @@ func (a *app) openNATSServer(ctx context.Context) (*natsServer, error) {
 	s := &natsServer{passwords: map[proxy.Role]string{
 		proxy.RoleGateway: c.GatewayPassword.Reveal(),
 		proxy.RoleWorker:  c.WorkerPassword.Reveal(),
+		proxy.RoleReader:  c.ReaderPassword.Reveal(),
 	}}
 	for role, password := range s.passwords {
 		if password == "" {
 			s.passwords[role] = rand.Text()
 		}
 	}
-	o := proxy.ServerOptions{Passwords: s.passwords, Log: a.log}
+	o := proxy.ServerOptions{
+		Passwords: s.passwords, Name: c.Name, StoreDir: c.Store, CallsStream: a.cfg.Calls.Stream, Log: a.log,
+	}
 	var err error
 	if o.TLS, err = serverTLS(c.TLS); err != nil {
 		return nil, fmt.Errorf("nats.server.tls: %w", err)
 	}
 	if c.Listen != "" {
-		host, port, err := net.SplitHostPort(c.Listen)
-		if err != nil {
+		if o.Host, o.Port, err = listenOn(c.Listen); err != nil {
 			return nil, fmt.Errorf("nats.server.listen: %w", err)
 		}
-		if host == "" {
-			host = "0.0.0.0"
-		}
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			return nil, fmt.Errorf("nats.server.listen: port: %w", err)
-		}
-		if number == 0 {
-			number = -1
-		}
-		o.Host, o.Port = host, number
+	}
+	if o.Cluster, err = cluster(c.Cluster); err != nil {
+		return nil, fmt.Errorf("nats.server.cluster: %w", err)
 	}
 	if s.Server, err = proxy.NewServer(ctx, o); err != nil {
 		return nil, err
@@ -86,6 +80,44 @@ func (a *app) openNATSServer(ctx context.Context) (*natsServer, error) {
 		return nil
 	})
 	return s, nil
+}
+
+// listenOn takes an address to listen on apart, as the NATS server wants it:
+// port -1 is any.
+func listenOn(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	if port, err = strconv.Atoi(text); err != nil {
+		return "", 0, fmt.Errorf("port: %w", err)
+	}
+	if port == 0 {
+		port = -1
+	}
+	return host, port, nil
+}
+
+// cluster returns how the server is one of several; nil when it is not.
+func cluster(c config.NATSCluster) (*proxy.ClusterOptions, error) {
+	if c.Listen == "" {
+		return nil, nil
+	}
+	o := &proxy.ClusterOptions{Routes: c.Routes, Password: c.Password.Reveal()}
+	var err error
+	if o.Host, o.Port, err = listenOn(c.Listen); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if o.TLS, err = serverTLS(c.TLS); err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	if o.TLS != nil {
+		o.TLS.RootCAs = o.TLS.ClientCAs // each is a client of the others, too
+	}
+	return o, nil
 }
 
 // serverTLS reads the files; nil means without TLS.

@@ -48,7 +48,7 @@ func (o *Options) writeConfig() error {
 			return err
 		}
 	}
-	for _, name := range []string{"nats-gateway", "nats-worker"} {
+	for _, name := range []string{"nats-gateway", "nats-worker", "nats-reader"} {
 		if _, err := o.keepSecret(name); err != nil {
 			return err
 		}
@@ -71,6 +71,8 @@ func (o *Options) writeConfig() error {
 	server := yaml.MapSlice{
 		{Key: "gateway_password_file", Value: "secrets/nats-gateway"},
 		{Key: "worker_password_file", Value: "secrets/nats-worker"},
+		{Key: "reader_password_file", Value: "secrets/nats-reader"},
+		{Key: "store", Value: "nats"},
 	}
 	if o.Split {
 		server = append(server, yaml.MapItem{Key: "listen", Value: o.NATS})

@@ -16,6 +16,7 @@ type Config struct {
 	NATS    NATS    `yaml:"nats"`
 	Worker  Worker  `yaml:"worker"`
 	Trust   Trust   `yaml:"trust"`
+	Calls   Calls   `yaml:"calls"`
 
 	// Language is the BCP 47 tag of calls that bring none.
 	Language string `yaml:"language"`
@@ -116,7 +117,23 @@ type NATSServer struct {
 	GatewayPasswordFile string `yaml:"gateway_password_file"`
 	WorkerPassword      Secret `yaml:"worker_password"`
 	WorkerPasswordFile  string `yaml:"worker_password_file"`
+	ReaderPassword      Secret `yaml:"reader_password"` // of who reads call records
+	ReaderPasswordFile  string `yaml:"reader_password_file"`
 	TLS                 TLS    `yaml:"tls"`
+	// Store is the directory of JetStream; "" switches it off.
+	Store string `yaml:"store"`
+	// Name is unique in a cluster; "" is the host's name.
+	Name    string      `yaml:"name"`
+	Cluster NATSCluster `yaml:"cluster"`
+}
+
+// NATSCluster makes "asterism nats" one of several servers.
+type NATSCluster struct {
+	Listen       string   `yaml:"listen"` // host:port for the other servers; "" is no cluster
+	Routes       []string `yaml:"routes"` // host:port of the others
+	Password     Secret   `yaml:"password"`
+	PasswordFile string   `yaml:"password_file"`
+	TLS          TLS      `yaml:"tls"`
 }
 
 // TLS names PEM files.
@@ -139,6 +156,16 @@ type Trust struct {
 	MaxAge time.Duration `yaml:"max_age"`
 }
 
+// Calls says where call records go.
+type Calls struct {
+	Enabled bool   `yaml:"enabled"`
+	Stream  string `yaml:"stream"`
+	// The limits of the stream, which is created with them when it is missing.
+	MaxAge   time.Duration `yaml:"max_age"`
+	MaxBytes Size          `yaml:"max_bytes"`
+	Replicas int           `yaml:"replicas"`
+}
+
 // Key is one key for X-Asterisk-Signature.
 type Key struct {
 	ID      string `yaml:"id"`
@@ -158,7 +185,9 @@ func Default() Config {
 			S3:   S3{Region: "us-east-1", TLS: true},
 		},
 		Worker:   Worker{Capacity: 50_000},
+		NATS:     NATS{Server: NATSServer{Store: "/var/lib/asterism/nats"}},
 		Trust:    Trust{MaxAge: sip.DefaultMaxAge},
+		Calls:    Calls{Enabled: true, Stream: "CALLS", MaxAge: 7 * 24 * time.Hour, MaxBytes: 1 << 30, Replicas: 1},
 		Language: "en",
 		Drain:    time.Hour,
 	}

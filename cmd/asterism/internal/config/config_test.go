@@ -63,7 +63,7 @@ func TestExampleHoldsTheDefaults(t *testing.T) {
 	if len(l.problems) > 0 {
 		t.Fatal(l.problems)
 	}
-	got.NATS.URLs, got.Trust.Keys = nil, nil // empty in the file, nil by default
+	got.NATS.URLs, got.NATS.Server.Cluster.Routes, got.Trust.Keys = nil, nil, nil // empty in the file, nil by default
 	if want := Default(); !reflect.DeepEqual(got, want) {
 		t.Errorf("example.yaml gives\n%+v\nwant the defaults\n%+v", got, want)
 	}

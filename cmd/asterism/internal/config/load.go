@@ -24,10 +24,10 @@ const (
 
 // sections are the parts of a configuration that a role uses.
 var sections = map[Role][]string{
-	RoleRun:     {"log", "http", "nodes", "storage", "nats", "worker", "trust", "language", "drain"},
-	RoleGateway: {"log", "http", "nodes", "storage", "nats", "trust", "language", "drain"},
+	RoleRun:     {"log", "http", "nodes", "storage", "nats", "worker", "trust", "calls", "language", "drain"},
+	RoleGateway: {"log", "http", "nodes", "storage", "nats", "trust", "calls", "language", "drain"},
 	RoleWorker:  {"log", "http", "nats", "worker", "language", "drain"},
-	RoleNATS:    {"log", "http", "nats", "drain"},
+	RoleNATS:    {"log", "http", "nats", "calls", "drain"},
 	RoleMedia:   {"log", "storage"},
 }
 
@@ -125,9 +125,9 @@ func paths(cfg *Config) []*string {
 	s := &cfg.NATS.Server
 	out := []*string{
 		&cfg.HTTP.TokenFile, &cfg.Storage.Dir.Path, &cfg.Storage.S3.SecretKeyFile, &cfg.Storage.S3.CAFile,
-		&cfg.NATS.PasswordFile, &s.GatewayPasswordFile, &s.WorkerPasswordFile,
+		&cfg.NATS.PasswordFile, &s.GatewayPasswordFile, &s.WorkerPasswordFile, &s.ReaderPasswordFile, &s.Store, &s.Cluster.PasswordFile,
 	}
-	for _, t := range []*TLS{&cfg.NATS.TLS, &s.TLS} {
+	for _, t := range []*TLS{&cfg.NATS.TLS, &s.TLS, &s.Cluster.TLS} {
 		out = append(out, &t.CAFile, &t.CertFile, &t.KeyFile)
 	}
 	for i := range cfg.Nodes {
@@ -154,6 +154,8 @@ func secrets(cfg *Config) []secretRef {
 		{"storage.s3.secret_key", &cfg.Storage.S3.SecretKey, cfg.Storage.S3.SecretKeyFile},
 		{"nats.password", &n.Password, n.PasswordFile},
 		{"nats.server.gateway_password", &s.GatewayPassword, s.GatewayPasswordFile},
+		{"nats.server.reader_password", &s.ReaderPassword, s.ReaderPasswordFile},
+		{"nats.server.cluster.password", &s.Cluster.Password, s.Cluster.PasswordFile},
 		{"nats.server.worker_password", &s.WorkerPassword, s.WorkerPasswordFile},
 	}
 	for i := range cfg.Nodes {

@@ -18,6 +18,10 @@ const (
 	minMediaSize = 1 << 20
 	maxCapacity  = 1_000_000
 	minKeyBytes  = 16
+	// Shorter than the time in which doubled records are recognised makes no
+	// stream.
+	minCallsAge   = 10 * time.Minute
+	minCallsBytes = 1 << 20
 )
 
 var (
@@ -49,6 +53,7 @@ func (l *loader) check(cfg *Config, role Role) {
 	v.nats()
 	v.worker()
 	v.trust()
+	v.calls()
 	v.match("language", cfg.Language, languageRE, "a language tag such as en or it-IT")
 	if cfg.Drain < 0 {
 		v.wrong("drain", "%v is negative; expected 0s or more", cfg.Drain)
@@ -98,6 +103,9 @@ func (v *validator) fillNames() {
 		if n := &v.cfg.Nodes[i]; n.Name == "" {
 			n.Name = host
 		}
+	}
+	if s := &v.cfg.NATS.Server; s.Name == "" {
+		s.Name = host
 	}
 	if v.cfg.Worker.Name == "" {
 		v.cfg.Worker.Name = fmt.Sprintf("%s-%d", host, os.Getpid())
@@ -245,6 +253,7 @@ func (v *validator) nats() {
 	} else if v.role == RoleNATS {
 		v.wrong("nats.server.listen", "is missing; expected host:port, such as 127.0.0.1:4222")
 	}
+	v.cluster(n.Server)
 	if v.role != RoleNATS && (v.role != RoleRun || n.Server.Listen == "") {
 		return
 	}
@@ -255,6 +264,48 @@ func (v *validator) nats() {
 		if secret == "" {
 			v.wrong(path, "is missing; expected a password for that role, here or in %s_file, because the server listens", path[strings.LastIndexByte(path, '.')+1:])
 		}
+	}
+}
+
+// cluster checks what makes a NATS server one of several.
+func (v *validator) cluster(s NATSServer) {
+	v.match("nats.server.name", s.Name, nameRE, "up to 63 letters, digits, - and _")
+	c := s.Cluster
+	v.tls("nats.server.cluster.tls", c.TLS)
+	if c.Listen == "" {
+		if len(c.Routes) > 0 {
+			v.wrong("nats.server.cluster.listen", "is missing; expected host:port for the servers of nats.server.cluster.routes, such as 10.0.0.5:6222")
+		}
+		return
+	}
+	v.listen("nats.server.cluster.listen", c.Listen)
+	if v.role == RoleRun {
+		v.wrong("nats.server.cluster.listen", "is set, but asterism run is one process; expected none, or asterism nats")
+	}
+	if c.Password == "" {
+		v.wrong("nats.server.cluster.password", "is missing; expected one that all servers of the cluster have, here or in password_file")
+	}
+	for i, r := range c.Routes {
+		if host, port, err := net.SplitHostPort(r); err != nil || host == "" || port == "" {
+			v.wrong(fmt.Sprintf("nats.server.cluster.routes[%d]", i), "%q is not the address of a server; expected host:port, such as 10.0.0.5:6222", r)
+		}
+	}
+	if c.TLS.CertFile != "" && c.TLS.CAFile == "" {
+		v.wrong("nats.server.cluster.tls.ca_file", "is missing; expected who has signed the certificates of the other servers")
+	}
+}
+
+func (v *validator) calls() {
+	c := v.cfg.Calls
+	v.match("calls.stream", c.Stream, nameRE, "up to 63 letters, digits, - and _")
+	if c.MaxAge != 0 && c.MaxAge < minCallsAge {
+		v.wrong("calls.max_age", "%v is too short; expected at least %v, or 0s for ever", c.MaxAge, minCallsAge)
+	}
+	if c.MaxBytes != 0 && c.MaxBytes < minCallsBytes {
+		v.wrong("calls.max_bytes", "%v is too small; expected at least 1MiB, or 0B for no limit", c.MaxBytes)
+	}
+	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
+		v.wrong("calls.replicas", "%d is not a number of replicas; expected 1, 3 or 5", c.Replicas)
 	}
 }
 
