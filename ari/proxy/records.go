@@ -37,8 +37,8 @@ const (
 	deliverWithin = 5 * time.Second // one record
 	flushWithin   = 2 * time.Second // all that are left when the gateway stops
 	minRetry      = 500 * time.Millisecond
-	maxRetry      = 15 * time.Second
-	sayDropsEvery = 30 * time.Second
+	maxRetry      = 5 * time.Second
+	sayEvery      = 30 * time.Second // of what is in the way, and of what is dropped
 )
 
 // records delivers call records to the stream, one after the other, so that
@@ -57,7 +57,8 @@ type records struct {
 
 	most    int    // records that may wait
 	ready   bool   // the stream was there; used by run only
-	trouble string // what was said of it last; used by run only
+	trouble string // what was said of it last, and when; used by run only
+	told    time.Time
 
 	mu      sync.Mutex
 	queue   []waiting
@@ -136,7 +137,7 @@ func (k *records) drop() {
 	k.queue = k.queue[1:]
 	k.m.recordsDropped.Inc()
 	k.dropped++
-	if time.Since(k.said) > sayDropsEvery {
+	if time.Since(k.said) > sayEvery {
 		k.log.Error().Int("dropped", k.dropped).Int("waiting", len(k.queue)).Msg("call records are lost: too many wait for delivery, and the oldest are dropped")
 		k.dropped, k.said = 0, time.Now()
 	}
@@ -240,10 +241,10 @@ func (k *records) deliverAll(ctx context.Context) error {
 
 // complain says once what is in the way of delivery.
 func (k *records) complain(err error) {
-	if errors.Is(err, errAway) || err.Error() == k.trouble {
+	if errors.Is(err, errAway) || err.Error() == k.trouble || (k.trouble != "" && time.Since(k.told) < sayEvery) {
 		return // that NATS is away is said already
 	}
-	k.trouble = err.Error()
+	k.trouble, k.told = err.Error(), time.Now()
 	k.log.Warn().Err(err).Int("waiting", k.waiting()).Msg("call records are not delivered; they wait")
 }
 
