@@ -8,18 +8,23 @@ import (
 
 // Flow runs one call from its first verb to its end. Returning ends the call:
 // nil hangs up normally, an error that carries a verdict (see [VerdictOf])
-// becomes that SIP status when the call was not answered yet.
+// becomes that SIP status when the call was not answered yet. [Continue] goes
+// on with a [Stage] instead.
 //
-// A flow may be run again from its first line on another worker after its own
-// worker has died, with the results of the verbs that were already done. So
-// it must be deterministic between verbs: no goroutines, clocks, randomness
-// or I/O of its own.
+// A flow may be run again from its first line, or that of its present stage,
+// on another worker after its own worker has died, with the results of the
+// verbs that were already done. So it must be deterministic between verbs: no
+// goroutines, clocks, randomness or I/O of its own.
 type Flow func(ctx context.Context, env Env, call Call, req Request) error
 
 // Call is the call that a flow runs. Its verbs block until what they ask for
 // has happened or ctx has ended; then they return [context.Cause] of ctx:
-// [ErrHangup] when the caller is gone, [ErrDraining] when the node must stop,
-// [ErrMoved] when another worker has taken the call over.
+// [ErrHangup] when the caller is gone, [ErrDraining] when the node must stop
+// (see [Farewell]), [ErrMoved] when another worker has taken the call over.
+//
+// Errors survive a replay by their text: errors.Is finds those of this package
+// and any other whose text is the same, errors.As a [*Refusal] and a
+// [*MediaError] and nothing else.
 //
 // A Call belongs to one goroutine; its verbs must not be used concurrently.
 type Call interface {
@@ -42,6 +47,32 @@ type Call interface {
 	// it returns and uses up; "" means that the time passed. Keys typed before
 	// count; other keys stay for later verbs.
 	Pause(ctx context.Context, d time.Duration, stopOn Keys) (digit string, err error)
+
+	// The verbs below need no caller: after a hang-up and while the node is
+	// draining they work as before, also with the flow's own context. Only a
+	// time limit of the flow's own, or [ErrMoved], ends them.
+
+	// Now returns the time in UTC, in whole milliseconds.
+	Now(ctx context.Context) (time.Time, error)
+
+	// Random returns a number from 0 to n-1, each as likely. n must be at
+	// least 1.
+	Random(ctx context.Context, n int) (int, error)
+
+	// NewID returns an id that nobody else has: a ULID, 26 letters and digits
+	// that sort by time.
+	NewID(ctx context.Context) (string, error)
+
+	// Do does what reaches beyond the call: reads and writes storage, asks a
+	// webhook. fn runs once, and its result or error is what every replay
+	// gives back. Only when the worker dies before the result is in the log fn
+	// runs again, with the same key, by which a write can know that it was
+	// done: it is unique to this Do of this call.
+	//
+	// The name says in a word what it is, for the call record: "deposit". The
+	// result is JSON of at most [MaxResult] bytes; see also the function [Do].
+	// Before fn runs it is made sure that the call is still this worker's.
+	Do(ctx context.Context, name string, fn func(ctx context.Context, key string) ([]byte, error)) ([]byte, error)
 }
 
 // Keys is a set of telephone keys, each one of 0-9, *, #, A-D.

@@ -10,6 +10,7 @@ var (
 	// ErrHangup: the caller has hung up or the channel is gone.
 	ErrHangup = errors.New("the caller has hung up")
 	// ErrDraining: the node is going out of service and its time has run out.
+	// The call is hung up a little later; see [Farewell].
 	ErrDraining = errors.New("the node is draining")
 	// ErrMoved: another worker owns the call now. The flow unwinds and must
 	// touch nothing more.

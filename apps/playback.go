@@ -16,22 +16,33 @@ import (
 // A few rounds are played in one go and without a gap. Of a longer or endless
 // loop a first round is played alone; the next ones are played in batches of
 // about ten seconds, at least one round: so short sounds loop without gaps and
-// cost little, and a sound that was changed is heard at the next batch.
+// cost little, and a sound that was changed is heard at the next batch. Each
+// batch is a stage, so that the log of an endless loop stays small.
 func Playback(ctx context.Context, env Env, call Call, req Request) error {
-	loop := newLoop(req)
-	for loop.more() {
-		played, err := call.Play(ctx, loop.next())
-		loop.add(played)
-		if err == nil && loop.tooFast(played) {
-			_, err = call.Pause(ctx, time.Second, "") // nothing to hear must not become a busy loop
-		}
-		if err != nil {
-			loop.note(env)
-			return err
-		}
+	return newLoop(&req, looped{}).play(ctx, env, call)
+}
+
+// playOn plays a further batch.
+func playOn(ctx context.Context, env Env, call Call, req Request, state looped) error {
+	return newLoop(&req, state).play(ctx, env, call)
+}
+
+// play plays one batch, and ends the call after the last.
+func (l *playLoop) play(ctx context.Context, env Env, call Call) error {
+	played, err := call.Play(ctx, l.next())
+	l.add(played)
+	if err == nil && l.tooFast(played) {
+		_, err = call.Pause(ctx, time.Second, "") // nothing to hear must not become a busy loop
 	}
-	loop.note(env)
-	if req.EarlyMedia {
+	if err != nil {
+		l.note(env)
+		return err
+	}
+	if l.more() {
+		return Continue("loop", l.looped)
+	}
+	l.note(env)
+	if l.req.EarlyMedia {
 		return Refuse(480, FaultNobody, "the announcement is over")
 	}
 	return nil
@@ -43,20 +54,24 @@ const (
 	leastRound    = 100 * time.Millisecond
 )
 
-// playLoop is how far a Playback has come.
-type playLoop struct {
-	req   Request
-	round []string // one round's sounds and the pause after it
-
-	rounds int           // rounds in the batch that is played
-	done   int           // rounds before that batch
-	took   time.Duration // how long the last batch was heard
-	heard  time.Duration // all in all
-	last   Played
+// looped is how far a Playback has come: the state between two batches.
+type looped struct {
+	Rounds int           // in the batch that is or was played
+	Done   int           // rounds before that batch; all, once it was heard
+	Took   time.Duration // how long the last batch was heard
+	Heard  time.Duration // all in all
 }
 
-func newLoop(req Request) *playLoop {
-	l := &playLoop{req: req, round: append([]string(nil), req.Sounds...)}
+// playLoop is a batch of a Playback.
+type playLoop struct {
+	looped
+	req   *Request
+	round []string // one round's sounds and the pause after it
+	last  Played
+}
+
+func newLoop(req *Request, state looped) *playLoop {
+	l := &playLoop{looped: state, req: req, round: append([]string(nil), req.Sounds...)}
 	if req.Pause > 0 {
 		l.round = append(l.round, fmt.Sprintf("silence:%d", req.Pause.Milliseconds()))
 	}
@@ -66,22 +81,22 @@ func newLoop(req Request) *playLoop {
 // more reports whether there is something to play still.
 func (l *playLoop) more() bool {
 	stopped := l.last.Ended != "" && l.last.Ended != EndedComplete
-	return !stopped && (l.req.Loop == 0 || l.done < l.req.Loop)
+	return !stopped && (l.req.Loop == 0 || l.Done < l.req.Loop)
 }
 
 // next is what to play in the next batch.
 func (l *playLoop) next() PlayRule {
-	l.rounds = l.batchRounds()
+	l.Rounds = l.batchRounds()
 	rule := PlayRule{
 		Answer:   !l.req.EarlyMedia,
 		StopOn:   l.req.StopOn,
 		Controls: l.req.Controls,
 		Language: l.req.Language,
 	}
-	for range l.rounds {
+	for range l.Rounds {
 		rule.Sounds = append(rule.Sounds, l.round...)
 	}
-	if l.req.Loop > 0 && l.done+l.rounds >= l.req.Loop {
+	if l.req.Loop > 0 && l.Done+l.Rounds >= l.req.Loop {
 		rule.Sounds = rule.Sounds[:len(rule.Sounds)-len(l.round)+len(l.req.Sounds)] // no pause after the last round
 	}
 	return rule
@@ -93,13 +108,13 @@ func (l *playLoop) batchRounds() int {
 	switch {
 	case l.req.Loop > 0 && l.req.Loop <= min(gaplessRounds, fit):
 		return l.req.Loop
-	case l.done == 0:
+	case l.Done == 0:
 		return 1
 	}
-	round := max(l.took/time.Duration(l.rounds), leastRound)
+	round := max(l.Took/time.Duration(l.Rounds), leastRound)
 	rounds := min(fit, max(1, int(batch/round)))
 	if l.req.Loop > 0 {
-		rounds = min(rounds, l.req.Loop-l.done)
+		rounds = min(rounds, l.req.Loop-l.Done)
 	}
 	return rounds
 }
@@ -107,10 +122,10 @@ func (l *playLoop) batchRounds() int {
 // add counts what was played.
 func (l *playLoop) add(played Played) {
 	l.last = played
-	l.heard += played.Heard
-	l.took = played.Heard
+	l.Heard += played.Heard
+	l.Took = played.Heard
 	if played.Ended == EndedComplete {
-		l.done += l.rounds
+		l.Done += l.Rounds
 	}
 }
 
@@ -122,11 +137,11 @@ func (l *playLoop) tooFast(played Played) bool {
 // note writes down how the playback went: how long the caller was played to,
 // what ended it, and where it was then.
 func (l *playLoop) note(env Env) {
-	fields := []any{"ended", string(l.last.Ended), "heard", l.heard, "offset", l.last.Offset}
+	fields := []any{"ended", string(l.last.Ended), "heard", l.Heard, "offset", l.last.Offset}
 	if n := len(l.round); n > 0 {
-		round := l.done + 1 + l.last.Sound/n
+		round := l.Done + 1 + l.last.Sound/n
 		if l.last.Ended == EndedComplete {
-			round = l.done
+			round = l.Done
 		}
 		fields = append(fields, "round", round, "sound", l.round[l.last.Sound%n])
 	}
@@ -143,5 +158,6 @@ func init() {
 		Required: []string{"Sound"},
 		Optional: []string{"Loop", "Pause", "Early-Media", "Language", "Digits-Stop", "Controls"},
 		Flow:     Playback,
+		Stages:   []Stage{StageOf("loop", playOn)},
 	})
 }

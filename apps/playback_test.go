@@ -1,7 +1,6 @@
 package apps_test
 
 import (
-	"context"
 	"reflect"
 	"testing"
 	"time"
@@ -100,11 +99,15 @@ func TestPlaybackLongLoops(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []int
-			flow := func(ctx context.Context, env apps.Env, call apps.Call, req apps.Request) error {
-				return apps.Playback(ctx, env, watched{call, func(rule apps.PlayRule) { got = append(got, len(rule.Sounds)) }}, req)
-			}
 			total := time.Duration(tt.loop)*tt.length + time.Duration(tt.loop-1)*tt.pause
-			result := calltest.Listen(t, flow, apps.Request{Sounds: []string{"x"}, Loop: tt.loop, Pause: tt.pause}, calltest.Has("x", tt.length))
+			req := apps.Request{Action: "Playback", Sounds: []string{"x"}, Loop: tt.loop, Pause: tt.pause}
+			result := calltest.Listen(t, apps.Playback, req, calltest.Has("x", tt.length))
+			for _, rule := range result.Plays {
+				got = append(got, len(rule.Sounds))
+			}
+			if len(result.Stages) != len(tt.want)-1 {
+				t.Errorf("went through the stages %q, want one for each batch but the first", result.Stages)
+			}
 			if !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("played %d sounds at a time, want %d", got, tt.want)
 			}
@@ -115,19 +118,8 @@ func TestPlaybackLongLoops(t *testing.T) {
 	}
 }
 
-// watched is a call that tells what it is asked to play.
-type watched struct {
-	apps.Call
-	played func(apps.PlayRule)
-}
-
-func (w watched) Play(ctx context.Context, rule apps.PlayRule) (apps.Played, error) {
-	w.played(rule)
-	return w.Call.Play(ctx, rule)
-}
-
 func TestPlaybackLoopOfNothing(t *testing.T) {
-	calltest.Run(t, apps.Playback, apps.Request{Sounds: []string{"empty"}}, calltest.Script{
+	calltest.Run(t, apps.Playback, apps.Request{Action: "Playback", Sounds: []string{"empty"}}, calltest.Script{
 		calltest.Has("empty", 0), calltest.Answers(),
 		calltest.Silence(second), calltest.Silence(second), calltest.Silence(second), calltest.HangsUp(),
 		calltest.EndsBy(apps.ErrHangup),
@@ -137,16 +129,9 @@ func TestPlaybackLoopOfNothing(t *testing.T) {
 func TestPlaybackChangedSound(t *testing.T) {
 	// The second round is gone: what was answered cannot be refused any more,
 	// but the record of the call says what happened.
-	plays := 0
-	flow := func(ctx context.Context, env apps.Env, call apps.Call, req apps.Request) error {
-		return apps.Playback(ctx, env, watched{call, func(apps.PlayRule) {
-			if plays++; plays == 2 {
-				call.(*calltest.Caller).Media("welcome", 0, apps.MediaNotFound)
-			}
-		}}, req)
-	}
-	result := calltest.Run(t, flow, apps.Request{Sounds: []string{"welcome"}}, calltest.Script{
-		calltest.Has("welcome", 30*second), calltest.Answers(), calltest.Hears("welcome", 30*second), calltest.Refuses(404),
+	result := calltest.Run(t, apps.Playback, apps.Request{Action: "Playback", Sounds: []string{"welcome"}}, calltest.Script{
+		calltest.Has("welcome", 30*second), calltest.Answers(), calltest.Hears("welcome", 20*second), calltest.Loses("welcome"),
+		calltest.Hears("welcome", 10*second), calltest.Refuses(404),
 	})
 	wantNote(t, result, map[string]any{"ended": "failed", "heard": 30 * second, "offset": 0 * second, "round": 2, "sound": "welcome"})
 }
@@ -187,14 +172,10 @@ func wantNote(t *testing.T, result calltest.Result, fields map[string]any) {
 }
 
 func TestPlaybackLanguage(t *testing.T) {
-	var got apps.PlayRule
-	flow := func(ctx context.Context, env apps.Env, call apps.Call, req apps.Request) error {
-		return apps.Playback(ctx, env, watched{call, func(rule apps.PlayRule) { got = rule }}, req)
-	}
 	req := once("welcome")
 	req.Language = "it-IT"
-	calltest.Listen(t, flow, req, calltest.Has("welcome", second))
-	if got.Language != "it-IT" {
-		t.Errorf("played in %q, want it-IT", got.Language)
+	result := calltest.Listen(t, apps.Playback, req, calltest.Has("welcome", second))
+	if got := result.Plays[0].Language; got != "it-IT" {
+		t.Errorf("played in %q, want it-IT", got)
 	}
 }

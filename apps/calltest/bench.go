@@ -28,6 +28,9 @@ type Bench interface {
 	Press(key string)
 	// Hangup makes the caller hang up. It returns at once.
 	Hangup()
+	// Drain makes the node's time run out: the context of Context ends with
+	// [apps.ErrDraining], and the call goes on. It returns at once.
+	Drain()
 	// Heard lists, by the names that the rules gave them, the sounds of which
 	// the caller heard something, in the order in which they began.
 	Heard() []string

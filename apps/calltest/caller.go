@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
@@ -35,6 +36,15 @@ type medium struct {
 type Caller struct {
 	ctx    context.Context //nolint:containedctx // the context of the call is what a Caller makes
 	cancel context.CancelCauseFunc
+	flow   context.Context         //nolint:containedctx // the flow's, which a drain ends before the call
+	drain  context.CancelCauseFunc // ends flow
+
+	stages  []apps.Stage        // those of the script
+	answers map[string][]answer // what Do gives back, by its name
+	draws   []int               // what Random gives back
+	random  *rand.Rand
+	ids     uint64
+	verbsOf memory // of the present stage
 
 	mu       sync.Mutex
 	media    map[string]medium
@@ -42,6 +52,7 @@ type Caller struct {
 	pressed  chan struct{} // has a token when a key was added
 	answered bool
 	heard    []string
+	plays    []apps.PlayRule
 	log      transcript
 	busy     string   // the verb that runs
 	verbs    int      // how many were called
@@ -57,8 +68,11 @@ var (
 // NewCaller returns a caller whose call comes in now.
 func NewCaller(ctx context.Context) *Caller {
 	ctx, cancel := context.WithCancelCause(ctx)
+	flow, drain := context.WithCancelCause(ctx)
 	return &Caller{
-		ctx: ctx, cancel: cancel,
+		ctx: ctx, cancel: cancel, flow: flow, drain: drain,
+		answers: make(map[string][]answer),
+		random:  rand.New(rand.NewPCG(1, 2)),
 		media:   make(map[string]medium),
 		pressed: make(chan struct{}, 1),
 		log:     transcript{start: time.Now()},
@@ -71,8 +85,8 @@ func (c *Caller) cause() error { return context.Cause(c.ctx) }
 // Call returns the caller's call.
 func (c *Caller) Call() apps.Call { return c }
 
-// Context returns the context of the call.
-func (c *Caller) Context() context.Context { return c.ctx }
+// Context returns the context that a flow is given.
+func (c *Caller) Context() context.Context { return c.flow }
 
 // Media makes a sound known; see [Bench].
 func (c *Caller) Media(sound string, length time.Duration, problem apps.MediaProblem) {
@@ -108,6 +122,19 @@ func (c *Caller) end(what string, cause error) {
 	}
 }
 
+// drains is what a script calls the end of the node's time.
+const drains = "loses the draining node"
+
+// Drain lets the node run out of its draining time.
+func (c *Caller) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flow.Err() == nil {
+		c.log.act(drains)
+		c.drain(apps.ErrDraining)
+	}
+}
+
 // Heard lists the sounds that the caller has heard something of.
 func (c *Caller) Heard() []string {
 	c.mu.Lock()
@@ -129,8 +156,7 @@ func (c *Caller) Problems() []string {
 	return append([]string(nil), c.problems...)
 }
 
-// Answer implements [apps.Call].
-func (c *Caller) Answer(ctx context.Context) error {
+func (c *Caller) doAnswer(ctx context.Context) error {
 	leave, err := c.enter(ctx, "Answer")
 	if err != nil {
 		return err
@@ -149,8 +175,7 @@ func (c *Caller) answer() {
 	}
 }
 
-// Pause implements [apps.Call].
-func (c *Caller) Pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (string, error) {
+func (c *Caller) pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (string, error) {
 	leave, err := c.enter(ctx, "Pause")
 	if err != nil {
 		return "", err
@@ -206,11 +231,40 @@ func (c *Caller) enter(ctx context.Context, verb string) (leave func(), err erro
 		return nil, context.Cause(ctx)
 	}
 	c.busy = verb
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.busy = ""
-	}, nil
+	return c.leave, nil
+}
+
+func (c *Caller) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = ""
+}
+
+// enterOffline begins a verb that needs no caller.
+func (c *Caller) enterOffline(ctx context.Context, verb string) (leave func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.verbs++
+	switch {
+	case c.busy != "":
+		return nil, c.misused("%s was called while %s was running: a call belongs to one goroutine", verb, c.busy)
+	case c.verbs > maxVerbs:
+		_ = c.misused("the flow has called %d verbs: it seems to go round in circles", maxVerbs)
+		runtime.Goexit() // it would never return
+		return nil, errMisuse
+	case errors.Is(c.cause(), apps.ErrMoved):
+		return nil, apps.ErrMoved
+	case ctx.Err() != nil && !callEnded(context.Cause(ctx)):
+		return nil, context.Cause(ctx)
+	}
+	c.busy = verb
+	return c.leave, nil
+}
+
+// callEnded reports whether a context ended with its call, and not by a limit
+// that the flow has set.
+func callEnded(cause error) bool {
+	return errors.Is(cause, apps.ErrHangup) || errors.Is(cause, apps.ErrDraining)
 }
 
 // misused notes a problem and returns it as an error. The lock is held.

@@ -9,8 +9,7 @@ import (
 	"asterism/apps"
 )
 
-// Play implements [apps.Call].
-func (c *Caller) Play(ctx context.Context, rule apps.PlayRule) (apps.Played, error) {
+func (c *Caller) play(ctx context.Context, rule apps.PlayRule) (apps.Played, error) {
 	leave, err := c.enter(ctx, "Play")
 	if err != nil {
 		return apps.Played{Ended: apps.EndedByHangup}, err

@@ -56,9 +56,41 @@ func Presses(key string) Step {
 func HangsUp() Step { return Step{line: "hangs up", do: (*Caller).Hangup} }
 
 // Drains lets the node run out of its draining time now.
-func Drains() Step {
-	const line = "loses the draining node"
-	return Step{line: line, do: func(c *Caller) { c.end(line, apps.ErrDraining) }}
+func Drains() Step { return Step{line: drains, do: (*Caller).Drain} }
+
+// Loses makes a sound disappear now, though it was there when the call began.
+func Loses(sound string) Step {
+	line := "cannot hear " + sound + " any more"
+	return Step{line: line, do: func(c *Caller) {
+		c.Media(sound, 0, apps.MediaNotFound)
+		c.act(line)
+	}}
+}
+
+// Stages are the stages that the flow can continue with. Without it they are
+// those of the action that the request names.
+func Stages(stages ...apps.Stage) Step {
+	return Step{set: func(c *Caller) { c.stages = append(c.stages, stages...) }}
+}
+
+// Does expects that the flow does something of that name with Do now.
+func Does(name string) Step { return Step{line: "has " + name + " done"} }
+
+// Gives makes a Do of that name give back value, as JSON, instead of running
+// its function. Several are for several times, in order; an unused one fails
+// the test.
+func Gives(name string, value any) Step {
+	return Step{set: func(c *Caller) { c.answers[name] = append(c.answers[name], answer{value: value}) }}
+}
+
+// Breaks makes a Do of that name fail with err; else it is as Gives.
+func Breaks(name string, err error) Step {
+	return Step{set: func(c *Caller) { c.answers[name] = append(c.answers[name], answer{err: err}) }}
+}
+
+// Draws makes Random give back these numbers first.
+func Draws(numbers ...int) Step {
+	return Step{set: func(c *Caller) { c.draws = append(c.draws, numbers...) }}
 }
 
 // Ends expects that the flow returns nil now.
@@ -96,12 +128,19 @@ type Result struct {
 	Transcript []string
 	// Notes are what the flow noted by its Env.
 	Notes []Note
+	// Plays are what the flow wanted played, in order.
+	Plays []apps.PlayRule
+	// Stages are the stages that it continued with.
+	Stages []string
 	// Err is what the flow returned.
 	Err error
 }
 
 // Run runs the flow with a caller who keeps to the script, in virtual time,
-// and fails the test where the call went differently.
+// and fails the test where the call went differently. It goes through the
+// stages that the flow continues with, and runs each of them once more from
+// its recorded verbs, as a worker does that takes the call over: a flow that
+// then calls other verbs fails, too.
 func Run(t *testing.T, flow apps.Flow, req apps.Request, script Script) Result {
 	t.Helper()
 	var result Result
@@ -128,7 +167,7 @@ func Listen(t *testing.T, flow apps.Flow, req apps.Request, steps ...Step) Resul
 		for _, step := range steps {
 			step.set(caller)
 		}
-		result = runFlow(caller.Context(), caller, flow, req)
+		result = caller.runFlow(flow, req)
 		result.Transcript = caller.log.lines()
 		for _, problem := range caller.Problems() {
 			t.Error(problem)
@@ -156,7 +195,7 @@ func run(ctx context.Context, flow apps.Flow, req apps.Request, script Script) (
 	done := make(chan struct{})
 	go func() { //nolint:contextcheck // a flow gets the context of its call, which is made from ctx
 		defer close(done)
-		result = runFlow(caller.Context(), caller, flow, req)
+		result = caller.runFlow(flow, req)
 	}()
 	for _, step := range steps[first:] {
 		time.Sleep(step.long)
@@ -199,17 +238,6 @@ func timeline(script Script) (steps []Step, want []string) {
 		steps = append(steps, step)
 	}
 	return steps, want
-}
-
-func runFlow(ctx context.Context, caller *Caller, flow apps.Flow, req apps.Request) (result Result) {
-	env := apps.Env{Log: func(message string, fields ...any) {
-		result.Notes = append(result.Notes, note(message, fields))
-	}}
-	result.Err = flow(ctx, env, caller, req)
-	caller.mu.Lock()
-	defer caller.mu.Unlock()
-	caller.log.add(ending(result.Err))
-	return result
 }
 
 func note(message string, fields []any) Note {

@@ -25,13 +25,13 @@ func (n *node) raise(c *aritest.Caller, typ string, at time.Time, more string) {
 	n.mu.Lock()
 	s := n.sessions[c.Channel()]
 	n.mu.Unlock()
-	s.Event(0, fmt.Appendf(nil, `{"type":%q,"timestamp":%q,%s}`, typ, at.Add(by).Format(ari.TimeLayout), more))
+	s.Event(n.number(c.Channel()), fmt.Appendf(nil, `{"type":%q,"timestamp":%q,%s}`, typ, at.Add(by).Format(ari.TimeLayout), more))
 }
 
 func channelPart(c *aritest.Caller) string { return fmt.Sprintf(`"channel":{"id":%q}`, c.Channel()) }
 
 func playbackPart(c *aritest.Caller, state string) string {
-	return fmt.Sprintf(`"playback":{"id":%q,"target_uri":"channel:%s","state":%q}`, c.Channel()+"~1", c.Channel(), state)
+	return fmt.Sprintf(`"playback":{"id":%q,"target_uri":"channel:%s","state":%q}`, c.Channel()+"~0.1", c.Channel(), state)
 }
 
 // Times are told by Asterisk's clock, which is another one, and events can be

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -31,7 +32,17 @@ func TestConformanceOnTheFabric(t *testing.T) {
 // fabricPhone is a phone whose call runs on a fabric.
 type fabricPhone struct {
 	phone
-	media *shelf
+	media  *shelf
+	fabric *fabric
+}
+
+// Drain tells the session what its gateway would: without it the gateway
+// would drain for good.
+func (p *fabricPhone) Drain() {
+	p.fabric.mu.Lock()
+	r := p.fabric.runner
+	p.fabric.mu.Unlock()
+	r.Event(0, fmt.Appendf(nil, `{"type":%q}`, eventDraining))
 }
 
 func (p *fabricPhone) Media(sound string, length time.Duration, problem apps.MediaProblem) {
@@ -53,6 +64,7 @@ func newFabricPhone(t *testing.T) *fabricPhone {
 		}
 		return flow(ctx, env, call, req)
 	}, p.media, true)
+	p.fabric = f
 	p.caller = f.asterisk.Call(aritest.Invite{})
 	h := <-hand
 	p.ctx, p.call = h.ctx, h.call

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"asterism/apps"
@@ -12,8 +14,20 @@ type signal struct {
 	kind signalKind
 	at   time.Time // by Asterisk's clock
 	came time.Time // by ours
-	key  int       // the number of the key, with sigKey
+	key  uint64    // the number of the key, with sigKey
+	old  bool      // it came before the verb that hears of it was taken over
 }
+
+// early is a signal of a playback that no verb listens to yet.
+type early struct {
+	playback string
+	seq      uint64
+	signal
+}
+
+// maxEarly bounds the signals that are kept until a call that was taken over
+// has come to the verb that waits for them.
+const maxEarly = 64
 
 type signalKind uint8
 
@@ -47,32 +61,46 @@ func (k signalKind) event() string {
 const maxInbox = 512
 
 // Event implements [proxy.Runner].
-func (s *session) Event(_ uint64, raw []byte) {
+func (s *session) Event(seq uint64, raw []byte) {
 	h, err := ari.Peek(raw)
 	if err != nil {
 		s.pool.metrics.badEvents.Inc()
+		s.saw(seq)
 		return
 	}
 	switch h.Type {
 	case "ChannelDtmfReceived":
 		if h.ChannelID == s.id {
-			s.typed(h)
+			s.typed(seq, h)
 		}
+	case eventDraining:
+		s.drain(apps.ErrDraining)
 	case "ChannelHangupRequest", "ChannelDestroyed", "StasisEnd":
 		if h.ChannelID == s.id {
-			s.gone(h)
+			s.gone(seq, h)
 		}
 	case "PlaybackStarted":
-		s.signal(h, sigStarted)
+		s.signal(seq, h, sigStarted)
 	case "PlaybackContinuing":
-		s.signal(h, sigContinuing)
+		s.signal(seq, h, sigContinuing)
 	case "PlaybackFinished":
+		kind := sigDone
 		if h.State == "failed" {
-			s.signal(h, sigFailed)
-			return
+			kind = sigFailed
 		}
-		s.signal(h, sigDone)
+		s.signal(seq, h, kind)
 	}
+	s.saw(seq)
+}
+
+// eventDraining is the gateway's own event: its node's time has run out.
+const eventDraining = "AsterismDraining"
+
+// saw notes that an event was taken in.
+func (s *session) saw(seq uint64) {
+	s.mu.Lock()
+	s.seq = max(s.seq, seq)
+	s.mu.Unlock()
 }
 
 // Lost implements [proxy.Runner].
@@ -83,15 +111,17 @@ func (s *session) Lost() {
 	s.ring()
 }
 
-// Pending implements [proxy.Runner].
-func (s *session) Pending() [][]byte { return nil }
-
 // typed takes in a key.
-func (s *session) typed(h ari.Header) {
+func (s *session) typed(seq uint64, h ari.Header) {
+	var at int64
+	if !h.Timestamp.IsZero() {
+		at = h.Timestamp.UnixMilli()
+	}
 	s.mu.Lock()
-	n, dropped := s.keys.add(h.Digit)
-	if s.listens != "" && n > 0 {
-		s.put(signal{kind: sigKey, at: h.Timestamp, came: time.Now(), key: n})
+	ok, dropped := s.keys.add(seq, h.Digit, at)
+	s.seq = max(s.seq, seq)
+	if s.listens != "" && ok {
+		s.put(signal{kind: sigKey, at: h.Timestamp, came: time.Now(), key: seq})
 	}
 	s.mu.Unlock()
 	if dropped {
@@ -101,28 +131,41 @@ func (s *session) typed(h ari.Header) {
 }
 
 // gone notes that the channel is not ours any more.
-func (s *session) gone(h ari.Header) {
+func (s *session) gone(seq uint64, h ari.Header) {
 	s.mu.Lock()
 	if s.cause == 0 {
 		s.cause = h.Cause
 	}
-	if s.listens != "" {
-		s.put(signal{kind: sigGone, at: h.Timestamp, came: time.Now()})
+	switch sig := (signal{kind: sigGone, at: h.Timestamp, came: time.Now()}); {
+	case s.listens != "":
+		s.put(sig)
+	case s.catching && len(s.early) < maxEarly:
+		s.early = append(s.early, early{"", seq, sig})
 	}
 	s.mu.Unlock()
 	s.cancel(apps.ErrHangup)
 }
 
 // signal hands on an event of the playback that a verb waits for.
-func (s *session) signal(h ari.Header, kind signalKind) {
+func (s *session) signal(seq uint64, h ari.Header, kind signalKind) {
+	sig := signal{kind: kind, at: h.Timestamp, came: time.Now()}
 	s.mu.Lock()
-	if s.listens == "" || s.listens != h.PlaybackID {
-		s.mu.Unlock()
-		return
+	defer s.mu.Unlock()
+	switch {
+	case s.listens != "" && s.listens == h.PlaybackID:
+		s.put(sig)
+		s.ring()
+	case s.catching && s.listens == "" && len(s.early) < maxEarly:
+		s.early = append(s.early, early{h.PlaybackID, seq, sig})
 	}
-	s.put(signal{kind: kind, at: h.Timestamp, came: time.Now()})
+}
+
+// caughtUp forgets what was kept for the first verb that is not in the
+// journal.
+func (s *session) caughtUp() {
+	s.mu.Lock()
+	s.catching, s.early = false, nil
 	s.mu.Unlock()
-	s.ring()
 }
 
 // put adds to the inbox. The lock is held.
@@ -168,19 +211,50 @@ func (s *session) listen(playback string) {
 	s.listens, s.inbox = playback, nil
 }
 
-// listenUnless is listen, unless one of the keys was typed already.
-func (s *session) listenUnless(playback string, keys apps.Keys) (typed bool) {
+// listenUnless is listen, unless one of the keys was typed before the verb
+// began. A verb that was taken over hears of what has happened since.
+func (s *session) listenUnless(playback string, keys apps.Keys, v *verbRun) (typed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.keys.has(keys) {
+	if !v.replay {
+		v.heard = s.seq
+	}
+	if s.keys.has(keys, v.heard) {
 		return true
 	}
 	s.listens, s.inbox = playback, nil
+	if v.replay {
+		s.inbox = s.since(playback, v.heard)
+	}
 	return false
 }
 
+// since returns what has happened to a playback, and the keys that were typed,
+// behind the event of that number, in order. The lock is held.
+func (s *session) since(playback string, heard uint64) []signal {
+	var sigs []early
+	for _, e := range s.early {
+		if e.playback == playback || e.kind == sigGone {
+			sigs = append(sigs, e)
+		}
+	}
+	for _, k := range s.keys.after(heard) {
+		at := time.Now()
+		if k.at != 0 {
+			at = time.UnixMilli(k.at)
+		}
+		sigs = append(sigs, early{seq: k.n, signal: signal{kind: sigKey, at: at, came: at, key: k.n, old: true}})
+	}
+	slices.SortStableFunc(sigs, func(a, b early) int { return cmp.Compare(a.seq, b.seq) })
+	out := make([]signal, len(sigs))
+	for i := range sigs {
+		out[i] = sigs[i].signal
+	}
+	return out
+}
+
 // takeNumber uses up the key of that number, if it is in the set.
-func (s *session) takeNumber(n int, set apps.Keys) string {
+func (s *session) takeNumber(n uint64, set apps.Keys) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keys.takeNumber(n, set)

@@ -32,7 +32,8 @@ type fabric struct {
 	registry *prometheus.Registry
 
 	mu       sync.Mutex
-	messages []string // what went over NATS for calls
+	messages []string     // what went over NATS for calls
+	runner   proxy.Runner // of the last call
 }
 
 // shelf holds the prompts of a fabric.
@@ -127,7 +128,14 @@ func newFabric(t *testing.T, flow apps.Flow, media *shelf, offline bool) *fabric
 	must(err)
 	t.Cleanup(pool.Close)
 	f.worker, err = proxy.NewWorker(f.connect(proxy.RoleWorker, "w"), proxy.WorkerOptions{
-		Name: "w1", Capacity: 1000, Open: pool.Open, Log: zerolog.Nop(),
+		Name: "w1", Capacity: 1000, Log: zerolog.Nop(),
+		Open: func(s *proxy.Session, start proxy.Start) proxy.Runner {
+			r := pool.Open(s, start)
+			f.mu.Lock()
+			f.runner = r
+			f.mu.Unlock()
+			return r
+		},
 	})
 	must(err)
 	t.Cleanup(f.worker.Close)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,23 +19,28 @@ import (
 
 func TestKeyLog(t *testing.T) {
 	var l keyLog
-	for _, key := range []string{"1", "x", "", "12", "#", "2", "A"} {
-		l.add(key)
+	for i, key := range []string{"1", "x", "", "12", "#", "2", "A"} {
+		l.add(10*uint64(i+1), key, 0)
 	}
+	l.add(70, "9", 0)
 	if l.received != 4 {
-		t.Errorf("%d keys were received, want 4: the others are none", l.received)
+		t.Errorf("%d keys were received, want 4: the others are none, or not new", l.received)
 	}
+	l.add(80, "1", 0)
 	if got := l.take("2#"); got != "#" {
 		t.Errorf("took %q, want the first of the set", got)
 	}
-	if got := l.takeNumber(3, "1"); got != "" {
-		t.Errorf("took %q as number 3, which is not in the set", got)
+	if got := l.takeNumber(60, "1"); got != "" {
+		t.Errorf("took %q as number 60, which is not in the set", got)
 	}
-	if got := l.takeNumber(3, "2"); got != "2" {
-		t.Errorf("took %q as number 3, want 2", got)
+	if got := l.takeNumber(60, "2"); got != "2" {
+		t.Errorf("took %q as number 60, want 2", got)
 	}
-	if l.has("2#") || !l.has("1A") || l.used != 2 {
+	if l.has("2#", 100) || !l.has("1A", 70) || l.has("A", 69) || !l.has("A", 70) || l.used != 2 {
 		t.Errorf("log is %+v", l)
+	}
+	if got := l.takeTaken(); !slices.Equal(got, []uint64{50, 60}) || l.takeTaken() != nil {
+		t.Errorf("used up are %v", got)
 	}
 }
 
@@ -82,7 +88,7 @@ func TestControlKeyBeforeTheFirstSound(t *testing.T) {
 		n.before = func(c proxy.Command) error {
 			if c.ID == "0.play.1" {
 				for id, s := range n.sessions {
-					s.Event(0, fmt.Appendf(nil, `{"type":"ChannelDtmfReceived","timestamp":%q,"digit":"5","channel":{"id":%q}}`,
+					s.Event(2, fmt.Appendf(nil, `{"type":"ChannelDtmfReceived","timestamp":%q,"digit":"5","channel":{"id":%q}}`,
 						time.Now().Format(ari.TimeLayout), id))
 				}
 			}

@@ -142,7 +142,7 @@ func TestPauseLooksAfterLostEvents(t *testing.T) {
 		if !errors.Is(err, apps.ErrHangup) || n.accepts == 0 {
 			t.Errorf("Pause: %v, want %v; accepted %d times", err, apps.ErrHangup, n.accepts)
 		}
-		wantSent(t, n, "0.pause.1 GET channels", "0.pause.1.2 GET channels", "0.end.2")
+		wantSent(t, n, "0.pause.1.look1 GET channels", "0.pause.1.look2 GET channels", "0.end.2")
 	})
 }
 

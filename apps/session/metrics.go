@@ -18,6 +18,7 @@ type metrics struct {
 	badEvents prometheus.Counter
 	looks     *prometheus.CounterVec
 	digits    prometheus.Counter
+	replays   *prometheus.CounterVec
 }
 
 func newMetrics(worker string, reg prometheus.Registerer) *metrics {
@@ -45,6 +46,10 @@ func newMetrics(worker string, reg prometheus.Registerer) *metrics {
 		looks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "asterism_session_looks_total", Help: "Times a session looked for itself, because events were lost or late.", ConstLabels: l,
 		}, []string{"why"}),
+		replays: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "asterism_session_replays_total", ConstLabels: l,
+			Help: "Calls taken over from another worker and resumed, stages begun again since they did not match their journal, and calls ended because they could not go on, by reason.",
+		}, []string{"how"}),
 		digits: counter("asterism_session_digits_dropped_total", "Keys that nobody asked for and that were too many to keep."),
 	}
 	if reg != nil {
@@ -54,7 +59,7 @@ func newMetrics(worker string, reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.flows, m.seconds, m.events, m.panics, m.warnings, m.badEvents, m.looks, m.digits}
+	return []prometheus.Collector{m.flows, m.seconds, m.events, m.panics, m.warnings, m.badEvents, m.looks, m.digits, m.replays}
 }
 
 func (m *metrics) unregister() {

@@ -35,9 +35,16 @@ type node struct {
 	registry *prometheus.Registry
 	runs     sync.WaitGroup
 
+	stages []apps.Stage // of the action
+
 	mu       sync.Mutex
 	media    map[string]medium
 	sessions map[string]*session
+	calls    map[string]*kept
+	points   int                             // where a worker could have died
+	fate     func(point int, at string) fate // whether it does
+	deaths   []string
+	died     func(released bool) // is told of each death
 	commands []proxy.Command
 	accepts  int
 	deaf     func(h ari.Header) bool // events that get lost
@@ -55,7 +62,7 @@ type medium struct {
 // newNode starts a node whose calls run flow, as the action "Test".
 func newNode(t *testing.T, flow apps.Flow) *node {
 	t.Helper()
-	n := &node{t: t, context: context.Background(), registry: prometheus.NewPedanticRegistry(), media: make(map[string]medium), sessions: make(map[string]*session)}
+	n := &node{t: t, context: context.Background(), registry: prometheus.NewPedanticRegistry(), media: make(map[string]medium), sessions: make(map[string]*session), calls: make(map[string]*kept)}
 	srv, err := aritest.NewServer(aritest.Options{Offline: true, Media: n.reallyPlays})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +74,7 @@ func newNode(t *testing.T, flow apps.Flow) *node {
 			return apps.Request{Action: "Test", Sounds: args, Called: ch.Called, Caller: apps.Party{Number: ch.CallerNumber}}, nil, nil
 		},
 		Lookup: func(name string) (apps.Action, bool) {
-			return apps.Action{Name: name, Flow: flow}, name == "Test"
+			return apps.Action{Name: name, Flow: flow, Stages: n.stages}, name == "Test"
 		},
 	})
 	if err != nil {
@@ -125,15 +132,14 @@ func (n *node) event(raw []byte) {
 		id = proxy.SessionOf(h.PlaybackID)
 	}
 	n.mu.Lock()
-	s := n.sessions[id]
 	deaf := n.deaf != nil && n.deaf(h)
 	n.mu.Unlock()
 	switch {
 	case deaf:
 	case h.Type == "StasisStart":
 		n.start(id, raw)
-	case s != nil:
-		s.Event(0, raw)
+	default:
+		n.deliver(id, h, raw)
 	}
 }
 
@@ -144,23 +150,15 @@ func (n *node) call(inv aritest.Invite) *aritest.Caller {
 	return c
 }
 
-func (n *node) start(id string, raw []byte) {
-	s := n.pool.open(&memoryLink{node: n, id: id, results: make(map[string]proxy.Result)}, proxy.Start{Event: raw})
-	n.mu.Lock()
-	n.sessions[id] = s
-	n.mu.Unlock()
-	n.runs.Go(func() {
-		s.Run(n.context)
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.sessions, id)
-	})
-}
-
 // sent returns the commands in short: the ids and the steps.
 func (n *node) sent() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.short()
+}
+
+// short is sent with the lock held.
+func (n *node) short() []string {
 	var out []string
 	for _, c := range n.commands {
 		line := c.ID
@@ -199,53 +197,6 @@ func (n *node) outcome() outcome {
 		n.t.Fatalf("last command %+v: outcome %s: %v", last, last.Outcome, err)
 	}
 	return o
-}
-
-// memoryLink carries the commands of one session to its node.
-type memoryLink struct {
-	node    *node
-	id      string
-	mu      sync.Mutex
-	results map[string]proxy.Result
-}
-
-func (l *memoryLink) ID() string   { return l.id }
-func (l *memoryLink) Node() string { return "n1" }
-
-func (l *memoryLink) Accept() {
-	l.node.mu.Lock()
-	defer l.node.mu.Unlock()
-	l.node.accepts++
-}
-
-func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.node.mu.Lock()
-	before := l.node.before
-	l.node.commands = append(l.node.commands, c)
-	l.node.mu.Unlock()
-	if _, ok := l.results[c.ID]; ok {
-		l.node.t.Errorf("command %s was sent twice", c.ID)
-	}
-	if before != nil {
-		if err := before(c); err != nil {
-			return proxy.Result{}, err
-		}
-	}
-	if ctx.Err() != nil {
-		return proxy.Result{}, context.Cause(ctx)
-	}
-	var r proxy.Result
-	for _, step := range c.Steps {
-		s := l.do(context.WithoutCancel(ctx), step)
-		r.Steps = append(r.Steps, s)
-		if s.Code >= 400 {
-			break
-		}
-	}
-	l.results[c.ID] = r
-	return r, nil
 }
 
 func (l *memoryLink) do(ctx context.Context, step proxy.Step) proxy.StepResult {
@@ -336,6 +287,7 @@ func (p *phone) Call() apps.Call          { return p.call }
 func (p *phone) Context() context.Context { return p.ctx }
 func (p *phone) Press(key string)         { p.caller.Press(key) }
 func (p *phone) Hangup()                  { p.caller.Hangup() }
+func (p *phone) Drain()                   { p.n.drain(p.caller.Channel()) }
 func (p *phone) Answered() bool           { return p.caller.State().Answered }
 
 func (p *phone) Media(sound string, length time.Duration, problem apps.MediaProblem) {

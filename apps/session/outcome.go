@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ type outcome struct {
 	Began    string  `json:"began"`
 	Seconds  float64 `json:"seconds"`
 	Answered bool    `json:"answered"`
+	Stage    string  `json:"stage,omitempty"`  // the last one; "" is the flow itself
+	Stages   int     `json:"stages,omitempty"` // how many began, when more than one
 
 	Caller string `json:"caller,omitempty"` // not of one who asked for privacy
 	Called string `json:"called,omitempty"`
@@ -60,7 +63,9 @@ func (s *session) note(message string, fields ...any) {
 		}
 		n.Fields[fmt.Sprint(fields[i])] = value
 	}
-	s.line(zerolog.InfoLevel).Fields(n.Fields).Msg(message)
+	if !s.stage.replaying() { // else it was logged by whoever had the call before
+		s.line(zerolog.InfoLevel).Fields(n.Fields).Msg(message)
+	}
 	if len(s.notes) < maxNotes {
 		s.notes = append(s.notes, n)
 	}
@@ -72,6 +77,9 @@ func (s *session) outcome(res result, v apps.Verdict, err error, took time.Durat
 		Action: s.action, Result: res, Worker: s.pool.opts.Worker,
 		Began: s.began.UTC().Format("2006-01-02T15:04:05.000Z"), Seconds: seconds(took), Answered: s.answered,
 		Caller: s.caller, Called: s.called, Vars: s.vars, Verbs: s.trail.entries(), Skipped: s.trail.skipped, Notes: s.notes,
+	}
+	if s.stage.n > 0 {
+		o.Stage, o.Stages = s.stage.name, s.stage.n+1
 	}
 	if err != nil {
 		o.Error, o.Status, o.Fault = shorten(err.Error(), 512), v.Status, v.Fault
@@ -151,6 +159,14 @@ func (t *trail) add(verb, about string, result any, err error) {
 		copy(t.last, t.last[1:])
 		t.last[lastVerbs-1] = e
 	}
+}
+
+// restore takes up the trail of earlier stages.
+func (t *trail) restore(entries []entry, skipped int) {
+	n := min(len(entries), firstVerbs)
+	t.first = slices.Clone(entries[:n])
+	t.last = slices.Clone(entries[n:min(len(entries), firstVerbs+lastVerbs)])
+	t.skipped = skipped
 }
 
 func (t *trail) previous() *entry {

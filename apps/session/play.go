@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,16 +29,37 @@ type playing struct {
 	lost   bool          // events were lost meanwhile
 	looked time.Duration // how long the last look was waited for
 	went   int           // how often it went on to the next sound
+	// adopted says that another worker has begun it: of what happened before
+	// only the keys are known for sure.
+	adopted bool
+}
+
+// again is how often a playback is begun anew that was lost before Asterisk
+// had it.
+const again = 3
+
+// playbackID returns the id of a playback: "<session>~<stage>.<k>".
+func playbackID(session string, stage, k int) string {
+	return session + "~" + strconv.Itoa(stage) + "." + strconv.Itoa(k)
 }
 
 // Play implements [apps.Call].
 func (s *session) Play(ctx context.Context, rule apps.PlayRule) (apps.Played, error) {
 	p := &playing{rule: rule}
-	played, err := runVerb(ctx, s, "play", describe(rule.Sounds), p.run)
+	played, err := runVerb(ctx, s, p.verb(), p.run)
 	if err != nil && played.Ended == "" {
 		played.Ended = apps.EndedByHangup
 	}
 	return played, err
+}
+
+// verb is the playback as the journal knows it.
+//
+//go:noinline
+func (p *playing) verb() *verb[apps.Played] {
+	return &verb[apps.Played]{
+		name: "play", about: describe(p.rule.Sounds), hash: hashRule(&p.rule), adopts: true, codec: playedCodec,
+	}
 }
 
 // check refuses rules that no node needs to be asked about.
@@ -67,28 +89,33 @@ func (p *playing) run(ctx context.Context, v *verbRun) (apps.Played, error) {
 	if played, err := check(&p.rule); err != nil {
 		return played, err
 	}
-	p.verbRun, p.id = v, v.s.id+"~"+strconv.Itoa(v.k)
-	p.path = "/playbacks/" + escape(p.id)
-	early := p.s.listenUnless(p.id, p.rule.StopOn)
+	p.verbRun = v
+	p.named(playbackID(v.s.id, v.s.stage.n, v.k))
+	early := p.s.listenUnless(p.id, p.rule.StopOn, v)
 	defer p.s.listen("")
+	if p.replay && p.s.ended(ctx) != nil {
+		return p.tooLate(ctx, early)
+	}
 	if played, err := p.start(ctx, early); err != nil {
 		return played, err
 	}
 	if early {
 		return apps.Played{Ended: apps.EndedByDigit, Digit: p.s.takeKey(p.rule.StopOn)}, nil
 	}
-	p.began = time.Now()
+	if p.adopted {
+		p.pos.begin(p.began)
+	}
 	return p.wait(ctx)
 }
+
+// named gives the playback its id.
+func (p *playing) named(id string) { p.id, p.path = id, "/playbacks/"+escape(id) }
 
 // start sends the first command: it makes sure of all sounds, then answers,
 // then plays, unless a key was typed early.
 func (p *playing) start(ctx context.Context, early bool) (apps.Played, error) {
 	s := p.s
-	args := proxy.MediaArgs{ID: p.id, Sounds: p.rule.Sounds, Language: p.rule.Language}
-	if p.rule.Controls.Any() {
-		args.SkipMs = int(p.rule.Controls.SkipBy().Milliseconds())
-	}
+	args := p.args()
 	var steps []proxy.Step
 	if early || !s.answered {
 		steps = append(steps, proxy.Resolve(args))
@@ -100,13 +127,25 @@ func (p *playing) start(ctx context.Context, early bool) (apps.Played, error) {
 	if !early {
 		steps = append(steps, proxy.Play(args))
 	}
-	r, err := p.do(ctx, steps...)
+	r, err := p.do(ctx, "", steps...)
 	if err != nil {
 		s.unsure = s.unsure || answers
 		return p.abandon(ctx, err, !early)
 	}
 	if answers && len(r.Steps) > 1 && r.Steps[1].OK() {
 		s.answered = true
+	}
+	p.began, p.adopted = time.Now().Add(-r.Age), p.replay
+	for i := 1; i <= again && isGone(r); i++ {
+		// It was asked for, and neither the gateway nor Asterisk know it. Its id
+		// must not be sent again.
+		p.anew(playbackID(s.id, s.stage.n, p.k) + "." + strconv.Itoa(i))
+		args.ID, steps = p.id, steps[:1]
+		steps[0] = proxy.Play(args)
+		if r, err = p.do(ctx, "again"+strconv.Itoa(i), steps...); err != nil {
+			return p.abandon(ctx, err, true)
+		}
+		p.began = time.Now().Add(-r.Age)
 	}
 	if err := r.Err(len(steps)); err != nil {
 		return p.refused(ctx, err)
@@ -118,6 +157,30 @@ func (p *playing) start(ctx context.Context, early bool) (apps.Played, error) {
 	}
 	p.pos.lengths = lengths(nil, len(p.rule.Sounds))
 	return apps.Played{}, nil
+}
+
+// args say what to play.
+func (p *playing) args() proxy.MediaArgs {
+	args := proxy.MediaArgs{ID: p.id, Sounds: p.rule.Sounds, Language: p.rule.Language}
+	if p.rule.Controls.Any() {
+		args.SkipMs = int(p.rule.Controls.SkipBy().Milliseconds())
+	}
+	return args
+}
+
+// isGone reports whether what the last step was to begin was lost.
+func isGone(r proxy.Result) bool {
+	n := len(r.Steps)
+	return n > 0 && r.Steps[n-1].Code == http.StatusGone
+}
+
+// anew gives the playback another id. Its events go by that, and keys that
+// came meanwhile stay in order.
+func (p *playing) anew(id string) {
+	p.named(id)
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.s.listens = id
 }
 
 // lengths makes n lengths of what the gateway said.
@@ -179,6 +242,7 @@ func problem(p string) apps.MediaProblem {
 func (p *playing) wait(ctx context.Context) (apps.Played, error) {
 	timer := time.NewTimer(p.patience())
 	defer timer.Stop()
+	asked := !p.adopted // what became of it before it was adopted
 	for {
 		for _, sig := range p.s.takeSignals() {
 			played, over, err := p.take(ctx, sig)
@@ -186,11 +250,16 @@ func (p *playing) wait(ctx context.Context) (apps.Played, error) {
 				return played, err
 			}
 		}
-		if p.s.takeLost() {
-			p.lost = true
-			if played, over, err := p.look(ctx, "lost"); over || err != nil {
+		if lost := p.s.takeLost(); lost || !asked {
+			why := "adopted"
+			if lost {
+				p.lost, why = true, "lost"
+			}
+			asked = true
+			if played, over, err := p.look(ctx, why); over || err != nil {
 				return played, err
 			}
+			continue
 		}
 		select {
 		case <-p.s.wake:
@@ -268,11 +337,21 @@ func (p *playing) reckon() {
 // next goes to the next sound: Asterisk says when it goes on, not to which.
 func (p *playing) next(at time.Time) {
 	p.went++
+	if p.adopted { // it may have gone on before, unheard
+		p.went = p.pos.following()
+	}
 	p.pos.next(p.went, at)
 }
 
+// tag names the command that a key leads to. A replay gives the same key the
+// same command, which is not carried out twice.
+func tag(key uint64) string { return "key" + strconv.FormatUint(key, 10) }
+
 // pressed obeys a key.
 func (p *playing) pressed(ctx context.Context, sig signal) (played apps.Played, over bool, err error) {
+	if p.overBefore(sig) {
+		return apps.Played{}, false, nil // it is for the verbs that follow
+	}
 	c := p.rule.Controls
 	keys := p.rule.StopOn
 	if !p.pos.at.IsZero() { // a key from before the first sound controls nothing
@@ -283,7 +362,7 @@ func (p *playing) pressed(ctx context.Context, sig signal) (played apps.Played, 
 	case key == "":
 		return apps.Played{}, false, nil
 	case p.rule.StopOn.Has(key):
-		if err := p.stop(ctx); err != nil {
+		if err := p.stop(ctx, tag(sig.key)); err != nil {
 			played, _ := p.interrupted(ctx)
 			return played, true, err
 		}
@@ -291,15 +370,15 @@ func (p *playing) pressed(ctx context.Context, sig signal) (played apps.Played, 
 		played.Digit = key
 		return played, true, nil
 	case c.Pause.Has(key) && p.pos.paused:
-		err = p.control(ctx, "unpause", func() { p.pos.paused = false })
+		err = p.control(ctx, sig, "unpause", func() { p.pos.paused = false })
 	case c.Pause.Has(key):
-		err = p.control(ctx, "pause", func() { p.pos.paused = true })
+		err = p.control(ctx, sig, "pause", func() { p.pos.paused = true })
 	case c.Restart.Has(key):
-		err = p.control(ctx, "restart", p.pos.restart)
+		err = p.control(ctx, sig, "restart", p.pos.restart)
 	case c.Forward.Has(key):
-		err = p.control(ctx, "forward", func() { p.pos.skip(c.SkipBy()) })
+		err = p.control(ctx, sig, "forward", func() { p.pos.skip(c.SkipBy()) })
 	case c.Back.Has(key):
-		err = p.control(ctx, "reverse", func() { p.pos.skip(-c.SkipBy()) })
+		err = p.control(ctx, sig, "reverse", func() { p.pos.skip(-c.SkipBy()) })
 	}
 	if err != nil {
 		played, err = p.abandoned(ctx, err)
@@ -310,8 +389,8 @@ func (p *playing) pressed(ctx context.Context, sig signal) (played apps.Played, 
 
 // control has Asterisk do an operation, and follows it in the position. An
 // operation that comes too early or too late does nothing.
-func (p *playing) control(ctx context.Context, operation string, follow func()) error {
-	r, err := p.do(ctx, proxy.ARI("POST", p.path+"/control?operation="+operation, nil))
+func (p *playing) control(ctx context.Context, sig signal, operation string, follow func()) error {
+	r, err := p.do(ctx, tag(sig.key), proxy.ARI("POST", p.path+"/control?operation="+operation, nil))
 	if err == nil && r.Err(1) == nil {
 		follow()
 	}

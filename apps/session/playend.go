@@ -41,8 +41,8 @@ func (p *playing) patience() time.Duration {
 // look finds out by asking how things are; over says that the playback has
 // ended.
 func (p *playing) look(ctx context.Context, why string) (played apps.Played, over bool, err error) {
-	p.s.pool.metrics.looks.WithLabelValues(why).Inc()
-	r, err := p.do(ctx, proxy.ARI(http.MethodGet, "/channels/"+escape(p.s.id), nil), proxy.ARI(http.MethodGet, p.path, nil))
+	r, err := p.verbRun.look(ctx, why,
+		proxy.ARI(http.MethodGet, "/channels/"+escape(p.s.id), nil), proxy.ARI(http.MethodGet, p.path, nil))
 	if err != nil {
 		played, err = p.abandoned(ctx, err)
 		return played, true, err
@@ -105,7 +105,7 @@ func (p *playing) drain(ctx context.Context, within time.Duration) (last signalK
 // vanished judges a playback that is over and of which no event said so.
 func (p *playing) vanished(ctx context.Context) (apps.Played, error) {
 	p.reckon()
-	if _, known := p.pos.expected(); !known && !p.lost {
+	if _, known := p.pos.expected(); !known && !p.lost && !p.adopted {
 		return p.failed(ctx, p.pos.sound, "Asterisk gave it up without a word")
 	}
 	return p.finished(ctx, false)
@@ -116,11 +116,92 @@ func (p *playing) finished(ctx context.Context, failed bool) (apps.Played, error
 	if failed {
 		return p.failed(ctx, p.pos.sound, "Asterisk could not play it")
 	}
-	if sound, short := p.pos.failed(); short {
+	if p.adopted {
+		p.wholly()
+	} else if sound, short := p.pos.failed(); short {
 		return p.failed(ctx, sound, fmt.Sprintf("it ended after %v", p.pos.offset.Round(time.Millisecond)))
 	}
 	p.pos.complete()
 	return p.played(apps.EndedComplete), nil
+}
+
+// wholly judges how long an adopted playback was heard that has ended: nobody
+// saw all of it, so it is taken to have been heard to its end.
+func (p *playing) wholly() {
+	if total, ok := p.pos.expected(); ok && !p.pos.moved && !p.pos.paused {
+		p.pos.heard = total
+	}
+}
+
+// tooLate judges a playback that another worker had begun, and that was under
+// way when the call, or the time that the flow has given it, ended.
+func (p *playing) tooLate(ctx context.Context, early bool) (apps.Played, error) {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWithin)
+	defer cancel()
+	if _, err := p.start(within, early); err != nil || early {
+		return apps.Played{Ended: apps.EndedByHangup}, p.s.ended(ctx)
+	}
+	p.pos.begin(p.began)
+	key, done, gone := p.past()
+	if key != "" {
+		played := p.played(apps.EndedByDigit)
+		played.Digit = key
+		return played, nil
+	}
+	if gone.IsZero() && done.IsZero() && p.s.over() == nil {
+		r, err := p.do(within, "halt", proxy.ARI(http.MethodDelete, p.path, nil))
+		if err != nil || len(r.Steps) == 0 {
+			return p.played(apps.EndedByHangup), p.s.ended(ctx)
+		}
+		p.pos.to(time.Now().Add(p.skew - r.Age))
+		if !r.Steps[0].OK() {
+			done = p.pos.at
+		}
+	} else if gone.IsZero() && done.IsZero() {
+		p.reckon()
+	}
+	total, known := p.pos.expected()
+	whole := !done.IsZero() && (gone.IsZero() || gone.Sub(done) > goneWithin)
+	if known && !p.pos.moved && !p.pos.paused {
+		whole = p.pos.heard+goneWithin >= total
+	}
+	if whole {
+		return p.finished(ctx, false)
+	}
+	return p.played(apps.EndedByHangup), p.s.ended(ctx)
+}
+
+// past follows what has happened to an adopted playback: which key has
+// stopped it, when it ended, and when the caller hung up.
+func (p *playing) past() (key string, done, gone time.Time) {
+	for _, sig := range p.s.takeSignals() {
+		if done.IsZero() {
+			p.clock(sig)
+		}
+		switch sig.kind {
+		case sigStarted:
+		case sigContinuing:
+			p.next(sig.at)
+		case sigDone, sigFailed:
+			done = sig.at
+		case sigGone:
+			return "", done, sig.at
+		case sigKey:
+			if done.IsZero() && !p.overBefore(sig) {
+				if key = p.s.takeNumber(sig.key, p.rule.StopOn); key != "" {
+					return key, done, gone
+				}
+			}
+		}
+	}
+	return "", done, gone
+}
+
+// overBefore reports whether an adopted playback must have ended before a key
+// was pressed, which then is not for it.
+func (p *playing) overBefore(sig signal) bool {
+	total, ok := p.pos.expected()
+	return p.adopted && ok && !p.pos.moved && !p.pos.paused && sig.old && sig.at.Sub(p.began) > total+goneWithin
 }
 
 // failed is the end of a playback that went wrong. Mostly the caller has hung
@@ -180,23 +261,28 @@ func (p *playing) abandoned(ctx context.Context, err error) (apps.Played, error)
 func (p *playing) halt(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWithin)
 	defer cancel()
-	err := p.stop(ctx)
+	err := p.stop(ctx, "halt")
 	if err != nil {
 		p.s.line(zerolog.WarnLevel).Err(err).Str("playback", p.id).Msg("playback was not stopped")
 	}
 	return err == nil
 }
 
-// stop stops the playback and waits until it has ended.
-func (p *playing) stop(ctx context.Context) error {
-	r, err := p.do(ctx, proxy.ARI(http.MethodDelete, p.path, nil))
+// stop stops the playback and waits until it has ended, unless that was long
+// ago.
+func (p *playing) stop(ctx context.Context, tag string) error {
+	r, err := p.do(ctx, tag, proxy.ARI(http.MethodDelete, p.path, nil))
 	if err != nil {
 		return err
 	}
 	if err := r.Err(1); err != nil && r.Steps[0].Code != http.StatusNotFound {
 		return p.verbRun.refused(ctx, "stopping the playback", err)
 	}
-	if _, ended := p.drain(ctx, haltWithin); ended {
+	within := haltWithin
+	if p.adopted && (r.Again || !r.Steps[0].OK()) {
+		within = 0 // its last event may have gone to somebody else
+	}
+	if _, ended := p.drain(ctx, within); ended {
 		return nil
 	}
 	return p.s.ended(ctx)

@@ -29,6 +29,9 @@ type Options struct {
 	Parse func(args []string, channel Channel) (req apps.Request, warnings []string, err error)
 	// Lookup finds an action; nil means [apps.Lookup].
 	Lookup func(name string) (apps.Action, bool)
+	// Revision names the present configuration; nil means that there is none.
+	// A stage keeps the one that it began with, see [apps.Env].
+	Revision func() string
 	// Worker is the name of the worker, for metrics and call records.
 	Worker string
 	Log    zerolog.Logger
@@ -50,12 +53,17 @@ func NewPool(o Options) (*Pool, error) {
 	if o.Lookup == nil {
 		o.Lookup = apps.Lookup
 	}
+	if o.Revision == nil {
+		o.Revision = func() string { return "" }
+	}
 	return &Pool{opts: o, metrics: newMetrics(o.Worker, o.Registry)}, nil
 }
 
 // Open returns who runs a new session; it is the Open of
 // [proxy.WorkerOptions].
 func (p *Pool) Open(s *proxy.Session, start proxy.Start) proxy.Runner { return p.open(s, start) }
+
+func (p *Pool) revision() string { return p.opts.Revision() }
 
 // Close takes the metrics back. The worker must have been closed.
 func (p *Pool) Close() { p.metrics.unregister() }
@@ -76,8 +84,14 @@ var (
 
 func (p *Pool) open(l link, start proxy.Start) *session {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	return &session{
-		pool: p, link: l, id: l.ID(), start: start.Event, ctx: ctx, cancel: cancel,
-		wake: make(chan struct{}, 1),
+	flow, drain := context.WithCancelCause(ctx)
+	s := &session{
+		pool: p, link: l, id: l.ID(), start: start.Event, journal: start.Journal, ctx: ctx, cancel: cancel, flow: flow, drain: drain,
+		wake: make(chan struct{}, 1), again: start.Again || len(start.Journal) > 0, catching: len(start.Journal) > 0,
 	}
+	for _, d := range start.Digits {
+		s.keys.add(d.Seq, d.Key, d.At.UnixMilli())
+		s.seq = max(s.seq, d.Seq)
+	}
+	return s
 }

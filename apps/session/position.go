@@ -61,6 +61,15 @@ func (p *position) next(sound int, at time.Time) {
 	p.sound, p.offset = sound, 0
 }
 
+// following is which sound has begun when it is told that one has: the next,
+// or the current one, if the reckoning is a little ahead.
+func (p *position) following() int {
+	if p.sound > 0 && p.offset < time.Second {
+		return p.sound
+	}
+	return p.sound + 1
+}
+
 // skip moves by d inside the current sound.
 func (p *position) skip(d time.Duration) {
 	p.moved = true

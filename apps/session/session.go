@@ -29,6 +29,12 @@ type session struct {
 	start  []byte          // the first event, until the flow runs
 	ctx    context.Context //nolint:containedctx // the call is what this context is the life of
 	cancel context.CancelCauseFunc
+	flow   context.Context         //nolint:containedctx // the flow's, which a drain ends before the call
+	drain  context.CancelCauseFunc // ends flow
+	owned  context.Context         //nolint:containedctx // how long the call is this worker's, hang-up or not; set by Run
+
+	journal [][]byte // of the stage that another worker had begun, until it is read
+	again   bool     // another worker had the call before
 
 	// Of the flow's goroutine.
 	began    time.Time
@@ -39,18 +45,24 @@ type session struct {
 	vars     map[string]string // of the request
 	answered bool              // for sure
 	unsure   bool              // an answer was asked for and its result is not known
-	verbs    int               // how many were called
+	moved    bool              // a command has found out that it is not ours any more
+	commands int               // how many were sent
+	left     string            // a playback to be stopped when a stage begins again
+	stage    stage
 	trail    trail
 	notes    []note
 
 	wake chan struct{} // has a token when there is something new below
 
-	mu      sync.Mutex
-	keys    keyLog
-	listens string   // the playback whose events go to the inbox
-	inbox   []signal // what happened to it, and keys
-	lost    bool     // events were lost
-	cause   int      // Q.850, of the hang-up
+	mu       sync.Mutex
+	seq      uint64 // the last event taken in
+	keys     keyLog
+	listens  string   // the playback whose events go to the inbox
+	inbox    []signal // what happened to it, and keys
+	catching bool     // the flow is still being replayed,
+	early    []early  // and these signals wait for it to listen
+	lost     bool     // events were lost
+	cause    int      // Q.850, of the hang-up
 }
 
 // result is how a flow ended, as metrics and call records name it.
@@ -63,12 +75,12 @@ const (
 	resultFailed  result = "failed"   // our fault, or of what we depend on
 	resultPanic   result = "panic"    // a defect in the flow
 	resultMoved   result = "moved"    // another worker goes on with it
-	resultDrained result = "draining" // the worker went out of service
+	resultDrained result = "draining" // the node went out of service
 )
 
 // Run implements [proxy.Runner].
 func (s *session) Run(ctx context.Context) {
-	s.began = time.Now()
+	s.began, s.owned = time.Now(), ctx
 	stop := context.AfterFunc(ctx, func() { s.cancel(translate(context.Cause(ctx))) })
 	defer stop()
 	defer s.cancel(context.Canceled)
@@ -79,15 +91,13 @@ func (s *session) Run(ctx context.Context) {
 // translate turns the fabric's errors into those that flows know.
 func translate(err error) error {
 	switch {
-	case errors.Is(err, proxy.ErrMoved):
-		return apps.ErrMoved
-	case errors.Is(err, proxy.ErrClosed):
-		return apps.ErrDraining
+	case errors.Is(err, proxy.ErrMoved), errors.Is(err, proxy.ErrClosed):
+		return apps.ErrMoved // a worker that closes leaves its calls to the others
 	}
 	return err
 }
 
-// run finds out what the call is for and runs the flow.
+// run finds out what the call is for and runs the flow, or what is left of it.
 func (s *session) run() (panicked bool, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -96,15 +106,15 @@ func (s *session) run() (panicked bool, err error) {
 			panicked, err = true, fmt.Errorf("the flow panicked: %v", r)
 		}
 	}()
-	flow, req, err := s.prepare()
+	action, req, err := s.prepare()
 	if err != nil {
 		return false, err
 	}
-	return false, flow(s.ctx, apps.Env{Log: s.note}, s, *req)
+	return false, s.play(action, req)
 }
 
 // prepare reads the first event and finds the flow.
-func (s *session) prepare() (apps.Flow, *apps.Request, error) {
+func (s *session) prepare() (_ *apps.Action, _ *apps.Request, _ error) {
 	s.action = "none"
 	ev, err := ari.DecodeEvent(s.start)
 	if err != nil {
@@ -115,13 +125,20 @@ func (s *session) prepare() (apps.Flow, *apps.Request, error) {
 	if !ok {
 		return nil, nil, fmt.Errorf("the first event is %s, expected StasisStart", ev.Base().Type)
 	}
-	s.pool.metrics.heard("StasisStart", in.Timestamp.Time)
+	if s.again {
+		s.began = in.Timestamp.Time
+	} else {
+		s.pool.metrics.heard("StasisStart", in.Timestamp.Time)
+	}
 	s.answered = in.Channel.State == "Up"
 	s.callID = in.Channel.ProtocolID
 	req, warnings, err := s.pool.opts.Parse(in.Args, channelOf(in))
 	s.called, s.vars = req.Called, req.Vars
 	if !req.Caller.Private {
 		s.caller = req.Caller.Number
+	}
+	if s.again { // they were told by whoever had the call first
+		warnings = nil
 	}
 	for _, w := range warnings {
 		s.pool.metrics.warnings.Inc()
@@ -135,7 +152,7 @@ func (s *session) prepare() (apps.Flow, *apps.Request, error) {
 		return nil, nil, apps.Refuse(404, apps.FaultCaller, "there is no action %q", req.Action)
 	}
 	s.action = action.Name
-	return action.Flow, &req, nil
+	return &action, &req, nil
 }
 
 // channelOf returns what the first event tells of the channel.
@@ -167,7 +184,7 @@ func (s *session) end(ctx context.Context, err error, panicked bool) {
 	if res == resultMoved {
 		return
 	}
-	last := proxy.Command{ID: s.nextID("end"), Final: true, Outcome: s.outcome(res, verdict, err, took)}
+	last := proxy.Command{ID: s.endID(), Final: true, Outcome: s.outcome(res, verdict, err, took)}
 	if step, ok := s.lastStep(err, verdict); ok {
 		last.Steps = []proxy.Step{step}
 	}
@@ -187,7 +204,7 @@ func (s *session) end(ctx context.Context, err error, panicked bool) {
 func (s *session) judge(err error, panicked bool) (result, apps.Verdict) {
 	ended := context.Cause(s.ctx)
 	switch {
-	case errors.Is(ended, apps.ErrMoved) || errors.Is(err, apps.ErrMoved):
+	case s.isMoved() || errors.Is(err, apps.ErrMoved):
 		return resultMoved, apps.Verdict{}
 	case panicked:
 		return resultPanic, apps.VerdictOf(err)
@@ -238,9 +255,8 @@ func (s *session) report(res result, v apps.Verdict, err error, took time.Durati
 	e.Msg("the flow has ended")
 }
 
-// nextID returns the id of the next verb: "<stage>.<verb>.<k>". There is one
-// stage so far.
-func (s *session) nextID(verb string) string {
-	s.verbs++
-	return "0." + verb + "." + strconv.Itoa(s.verbs)
+// endID returns the id of the last command. Like those of verbs it is
+// "<stage>.<verb>.<k>".
+func (s *session) endID() string {
+	return strconv.Itoa(s.stage.n) + ".end." + strconv.Itoa(s.stage.verbs+1)
 }

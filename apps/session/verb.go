@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,32 +14,149 @@ import (
 	"asterism/ari/proxy"
 )
 
+// verb is what a flow has asked for. The hash of its arguments tells a replay
+// whether it is the same that the journal knows.
+type verb[R any] struct {
+	name    string
+	about   string // for the call record
+	hash    string
+	offline bool // needs no caller
+	// adopts says that the verb must run although the call is over, or its
+	// context is, when another worker has begun it: something is under way.
+	adopts bool
+	codec  *codec[R]
+}
+
 // verbRun is one verb under way: it gives out the ids of its commands.
 type verbRun struct {
-	s        *session
-	id       string // of its first command
-	k        int
-	commands int
+	s       *session
+	id      string // of its first command
+	k       int    // which verb of its stage it is
+	name    string
+	hash    string
+	offline bool
+	begun   bool   // that it has begun is in the journal, or on its way there
+	replay  bool   // another worker has begun it
+	heard   uint64 // the last event taken in when it began
+	looks   int
+	up      bool // the call was answered when it began,
+	unsure  bool // or perhaps
 }
 
 // runVerb runs a verb of the flow. Everything that a replay must repeat goes
-// through here: numbers, ids, and the result. about is what the verb was
-// asked for, for the call record.
+// through here: numbers, ids, and the result. What the journal knows is looked
+// up before the end of the call is, since a recorded end is a result like any
+// other.
 //
-// The result of an earlier run would be looked up before the end of the call
-// is, since a recorded end is a result like any other.
-func runVerb[R any](ctx context.Context, s *session, name, about string, live func(context.Context, *verbRun) (R, error)) (R, error) {
-	v := &verbRun{s: s, id: s.nextID(name), k: s.verbs}
-	var r R
-	err := s.ended(ctx)
-	if err == nil {
+// What stands on the stack while a verb waits is most of an idle session's
+// memory, so that all else is in functions of its own.
+func runVerb[R any](ctx context.Context, s *session, w *verb[R], live func(context.Context, *verbRun) (R, error)) (r R, err error) {
+	v, m := s.next(w.name, w.about, w.hash)
+	switch {
+	case v == nil:
+		return r, s.stage.stuck
+	case m != nil && m.ended:
+		return recall(s, w, m)
+	}
+	v.offline = w.offline
+	if err = v.ended(ctx); err == nil || (v.replay && w.adopts && !s.isMoved()) {
 		r, err = live(ctx, v)
 	}
-	s.trail.add(name, about, r, err)
+	return finish(v, w, r, err)
+}
+
+// next counts a verb of the flow and looks it up in the journal. It returns
+// no verb when the stage is stuck.
+func (s *session) next(name, about, hash string) (*verbRun, *memo) {
+	st := &s.stage
+	if st.stuck == nil && !st.replaying() && st.size > journalBudget {
+		st.stuck = errFull
+	}
+	if st.stuck != nil {
+		return nil, nil
+	}
+	k := st.verbs + 1
+	v := &verbRun{s: s, k: k, name: name, hash: hash, up: s.answered, unsure: s.unsure}
+	var m *memo
+	if k <= len(st.memo) {
+		switch m = &st.memo[k-1]; {
+		case m.verb != name:
+			st.stuck = fmt.Errorf("%w: its verb %d is %s %s, and was %s", errMismatch, k, name, about, m.verb)
+			return nil, nil
+		case m.hash != hash:
+			st.stuck = fmt.Errorf("%w: its verb %d, %s %s, had other arguments", errMismatch, k, name, about)
+			return nil, nil
+		}
+		v.begun, v.replay, v.heard = m.begun, m.begun, m.heard
+	}
+	st.verbs = k
+	v.id = strconv.Itoa(st.n) + "." + name + "." + strconv.Itoa(k)
+	return v, m
+}
+
+// finish writes down how a verb has ended.
+//
+//go:noinline
+func finish[R any](v *verbRun, w *verb[R], r R, err error) (R, error) {
+	s := v.s
+	s.caughtUp()
+	r = w.codec.round(r)
+	s.trail.add(w.name, w.about, r, err)
+	if errors.Is(err, apps.ErrMoved) {
+		return r, err // whoever has the call now finds out for himself
+	}
+	s.mu.Lock()
+	taken := s.keys.takeTaken()
+	s.mu.Unlock()
+	end := record{
+		End: v.k, Verb: w.name, Hash: w.hash, Failure: apps.FailureOf(err), Keys: taken,
+		Up: s.answered && !v.up, Unsure: s.unsure && !v.unsure,
+	}
+	var buf [96]byte
+	s.stage.add(appendEnd(make([]byte, 0, 128), &end, w.codec.put(buf[:0], r)))
 	return r, err
 }
 
-// ended returns why a verb must not begin.
+// recall returns what the journal knows of a verb that has ended.
+func recall[R any](s *session, w *verb[R], m *memo) (R, error) {
+	var r R
+	if len(m.end.Result) > 0 {
+		var err error
+		if r, err = w.codec.get(m.end.Result); err != nil {
+			s.stage.stuck = fmt.Errorf("%w: the result of verb %d, %s: %w", errMismatch, s.stage.verbs, w.name, err)
+			s.stage.verbs--
+			return r, s.stage.stuck
+		}
+	}
+	err := m.end.Failure.Err()
+	s.answered, s.unsure = s.answered || m.end.Up, s.unsure || m.end.Unsure
+	s.mu.Lock()
+	for _, n := range m.end.Keys {
+		s.keys.takeNumber(n, apps.AllKeys)
+	}
+	s.keys.taken = nil
+	s.mu.Unlock()
+	if !w.offline { // the call is over for what comes next, too
+		switch {
+		case errors.Is(err, apps.ErrHangup):
+			s.cancel(apps.ErrHangup)
+		case errors.Is(err, apps.ErrDraining):
+			s.drain(apps.ErrDraining)
+		}
+	}
+	s.trail.add(w.name, w.about, r, err)
+	return r, err
+}
+
+// ended returns why the verb must not begin or go on.
+func (v *verbRun) ended(ctx context.Context) error {
+	if v.offline {
+		return v.s.mayWork(ctx)
+	}
+	return v.s.ended(ctx)
+}
+
+// ended returns why a verb for the caller must not begin.
 func (s *session) ended(ctx context.Context) error {
 	if err := s.over(); err != nil {
 		return err
@@ -49,25 +167,62 @@ func (s *session) ended(ctx context.Context) error {
 	return nil
 }
 
+// mayWork returns why a verb that needs no caller must not begin.
+func (s *session) mayWork(ctx context.Context) error {
+	if s.isMoved() {
+		return apps.ErrMoved
+	}
+	if cause := translate(context.Cause(ctx)); cause != nil && !callEnded(cause) {
+		return cause
+	}
+	return nil
+}
+
+// callEnded reports whether a context has ended with its call, and not by a
+// limit that the flow has set.
+func callEnded(cause error) bool {
+	return errors.Is(cause, apps.ErrHangup) || errors.Is(cause, apps.ErrDraining)
+}
+
 // over returns why the call is over for this worker, nil when it is not.
 func (s *session) over() error { return context.Cause(s.ctx) }
 
-// do sends the next command of the verb. Of the steps that were answered all
-// results come back; the error is about the command as a whole.
-func (v *verbRun) do(ctx context.Context, steps ...proxy.Step) (proxy.Result, error) {
+// isMoved reports whether the call is not this worker's any more.
+func (s *session) isMoved() bool {
+	return s.moved || (s.owned != nil && s.owned.Err() != nil) || errors.Is(s.over(), apps.ErrMoved)
+}
+
+// do sends a command of the verb: the first with an empty tag, others with one
+// that says what they are for, so that a replay gives the same thing the same
+// id. It carries the journal records that wait. Of the steps that were
+// answered all results come back; the error is about the command as a whole.
+func (v *verbRun) do(ctx context.Context, tag string, steps ...proxy.Step) (proxy.Result, error) {
+	s, st := v.s, &v.s.stage
 	id := v.id
-	if v.commands++; v.commands > 1 {
-		id += "." + strconv.Itoa(v.commands)
+	if tag != "" {
+		id += "." + tag
 	}
-	r, err := v.s.link.Do(ctx, proxy.Command{ID: id, Steps: steps})
+	if !v.begun {
+		v.begun = true
+		st.add(appendBegin(make([]byte, 0, 64), v.k, v.name, v.hash, v.heard))
+	}
+	c := proxy.Command{ID: id, Steps: steps, Records: st.pending, Reset: st.reset}
+	if c.Reset {
+		c.Heard = st.heard
+	}
+	s.commands++
+	r, err := s.link.Do(ctx, c)
 	if err == nil {
+		st.carried()
 		return r, nil
 	}
-	if ended := v.s.ended(ctx); ended != nil {
-		return r, ended
+	if translate(err) == apps.ErrMoved { //nolint:errorlint // that is what translate returns
+		s.moved = true
+		s.cancel(apps.ErrMoved)
+		return r, apps.ErrMoved
 	}
-	if err := translate(err); errors.Is(err, apps.ErrMoved) || errors.Is(err, apps.ErrDraining) {
-		return r, err
+	if ended := v.ended(ctx); ended != nil {
+		return r, ended
 	}
 	return r, &apps.Refusal{
 		Verdict: apps.Verdict{Status: 503, Reason: "the node does not answer", Fault: apps.FaultUs},
@@ -77,8 +232,8 @@ func (v *verbRun) do(ctx context.Context, steps ...proxy.Step) (proxy.Result, er
 
 // Answer implements [apps.Call].
 func (s *session) Answer(ctx context.Context) error {
-	_, err := runVerb(ctx, s, "answer", "", func(ctx context.Context, v *verbRun) (struct{}, error) {
-		return struct{}{}, v.answer(ctx)
+	_, err := runVerb(ctx, s, &verb[none]{name: "answer", codec: noneCodec}, func(ctx context.Context, v *verbRun) (none, error) {
+		return none{}, v.answer(ctx)
 	})
 	return err
 }
@@ -88,7 +243,7 @@ func (v *verbRun) answer(ctx context.Context) error {
 	if s.answered {
 		return nil
 	}
-	r, err := v.do(ctx, s.answerStep())
+	r, err := v.do(ctx, "", s.answerStep())
 	if err != nil {
 		s.unsure = true
 		return err
@@ -121,8 +276,7 @@ func (v *verbRun) refused(ctx context.Context, doing string, err error) error {
 // lookForChannel asks whether the channel is there still. It returns
 // [apps.ErrHangup] when it is not, other errors when that cannot be known.
 func (v *verbRun) lookForChannel(ctx context.Context, why string) error {
-	v.s.pool.metrics.looks.WithLabelValues(why).Inc()
-	r, err := v.do(ctx, proxy.ARI(http.MethodGet, "/channels/"+escape(v.s.id), nil))
+	r, err := v.look(ctx, why, proxy.ARI(http.MethodGet, "/channels/"+escape(v.s.id), nil))
 	if err != nil {
 		return err
 	}
@@ -133,9 +287,19 @@ func (v *verbRun) lookForChannel(ctx context.Context, why string) error {
 	return nil
 }
 
+// look asks how things are. The gateway keeps no results of that.
+func (v *verbRun) look(ctx context.Context, why string, steps ...proxy.Step) (proxy.Result, error) {
+	v.s.pool.metrics.looks.WithLabelValues(why).Inc()
+	v.looks++
+	return v.do(ctx, "look"+strconv.Itoa(v.looks), steps...)
+}
+
 // Pause implements [apps.Call].
 func (s *session) Pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (string, error) {
-	return runVerb(ctx, s, "pause", "", func(ctx context.Context, v *verbRun) (string, error) {
+	var h hasher
+	h.number(int64(d))
+	h.text(string(stopOn))
+	return runVerb(ctx, s, &verb[string]{name: "pause", hash: h.String(), codec: textCodec}, func(ctx context.Context, v *verbRun) (string, error) {
 		s.link.Accept() // a caller who is only waited with must know that someone is there
 		return v.pause(ctx, d, stopOn)
 	})
@@ -168,3 +332,67 @@ func (v *verbRun) pause(ctx context.Context, d time.Duration, stopOn apps.Keys) 
 
 // escape makes an id fit for a path.
 func escape(id string) string { return url.PathEscape(id) }
+
+// codec writes the results of a verb into the journal and reads them. round
+// makes of a result what a replay would get, so that both are the same.
+type codec[R any] struct {
+	put   func([]byte, R) []byte
+	get   func(json.RawMessage) (R, error)
+	round func(R) R
+}
+
+// none is the result of a verb that has none.
+type none struct{}
+
+func same[R any](r R) R { return r }
+
+func decode[R any](raw json.RawMessage) (r R, err error) {
+	err = json.Unmarshal(raw, &r)
+	return r, err
+}
+
+var (
+	noneCodec = &codec[none]{
+		put:   func(b []byte, _ none) []byte { return b },
+		get:   func(json.RawMessage) (none, error) { return none{}, nil },
+		round: same[none],
+	}
+	textCodec = &codec[string]{
+		put: func(b []byte, s string) []byte {
+			if s == "" {
+				return b
+			}
+			return appendQuoted(b, s)
+		},
+		get: decode[string], round: same[string],
+	}
+)
+
+// hasher makes a short hash of a verb's arguments (FNV-1a, 32 bits).
+type hasher struct {
+	sum   uint32
+	begun bool
+}
+
+func (h *hasher) text(s string) {
+	h.number(int64(len(s)))
+	for i := range len(s) {
+		h.add(s[i])
+	}
+}
+
+func (h *hasher) number(n int64) {
+	for ; n > 127 || n < 0; n = int64(uint64(n) >> 7) {
+		h.add(byte(n) | 128)
+	}
+	h.add(byte(n))
+}
+
+func (h *hasher) add(b byte) {
+	if !h.begun {
+		h.sum, h.begun = 2166136261, true
+	}
+	h.sum = (h.sum ^ uint32(b)) * 16777619
+}
+
+func (h *hasher) String() string { return strconv.FormatUint(uint64(h.sum), 36) }

@@ -1,0 +1,62 @@
+package session
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"asterism/apps/calltest"
+	"asterism/ari/aritest"
+)
+
+// mortal is a phone whose call outlives its workers.
+type mortal struct {
+	phone
+	u *undone
+}
+
+// Late is the time that deaths have cost.
+func (m *mortal) Late() time.Duration {
+	m.u.mu.Lock()
+	defer m.u.mu.Unlock()
+	return m.u.late
+}
+
+func newMortal(t *testing.T, f func(point int, at string) fate) *mortal {
+	t.Helper()
+	u := newUndone()
+	n := newNode(t, u.flow)
+	n.fate, n.died = f, u.died
+	t.Cleanup(func() {
+		close(u.done)
+		for _, problem := range u.problems {
+			t.Error(problem)
+		}
+		if t.Failed() {
+			n.mu.Lock()
+			t.Logf("deaths: %q\ncommands: %q\n%s", n.deaths, n.short(), n.log.String())
+			n.mu.Unlock()
+		}
+	})
+	return &mortal{phone: phone{n: n, caller: n.call(aritest.Invite{}), ctx: u.ctx, call: u}, u: u}
+}
+
+// Whatever a call on a node keeps, it keeps when its worker dies at any
+// moment: before a command is sent, before it is answered, after an event.
+func TestConformanceWithDeaths(t *testing.T) {
+	for _, f := range []fate{dies, diesHeard, isReleased} {
+		for k := 1; k <= 14; k++ {
+			t.Run(fmt.Sprintf("fate %d at %d", f, k), func(t *testing.T) {
+				calltest.Conformance(t, func(t *testing.T) calltest.Bench {
+					t.Helper()
+					return newMortal(t, func(point int, _ string) fate {
+						if point == k {
+							return f
+						}
+						return lives
+					})
+				})
+			})
+		}
+	}
+}
