@@ -3,6 +3,7 @@ package apps
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -153,13 +154,5 @@ func (e *replayed) Unwrap() error { return e.base }
 // Is makes errors.Is find the errors that the lost one was or wrapped.
 func (e *replayed) Is(target error) bool {
 	text := target.Error()
-	if text == e.text {
-		return true
-	}
-	for _, w := range e.within {
-		if w == text {
-			return true
-		}
-	}
-	return false
+	return text == e.text || slices.Contains(e.within, text)
 }

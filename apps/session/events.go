@@ -15,7 +15,7 @@ type signal struct {
 	at   time.Time // by Asterisk's clock
 	came time.Time // by ours
 	key  uint64    // the number of the key, with sigKey
-	old  bool      // it came before the verb that hears of it was taken over
+	old  bool      // it came before the verb that hears of it: came tells nothing
 }
 
 // early is a signal of a playback that no verb listens to yet.
@@ -235,6 +235,7 @@ func (s *session) since(playback string, heard uint64) []signal {
 	var sigs []early
 	for _, e := range s.early {
 		if e.playback == playback || e.kind == sigGone {
+			e.old = true
 			sigs = append(sigs, e)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -95,7 +96,7 @@ func (n *node) assign(k *kept, again bool) {
 		}
 		n.mu.Unlock()
 		if released {
-			n.assign(k, true)
+			n.assign(k, true) //nolint:contextcheck // the next worker has a life of its own
 		}
 	})
 }
@@ -199,7 +200,7 @@ func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, err
 	n.mu.Lock()
 	dead, before := l.dead, n.before
 	n.mu.Unlock()
-	if dead || n.point(k, l, "command "+c.ID+" is not sent") {
+	if dead || n.point(k, l, "command "+c.ID+" is not sent") { //nolint:contextcheck // the next worker has a life of its own
 		return proxy.Result{}, proxy.ErrMoved
 	}
 	if before != nil {
@@ -237,7 +238,7 @@ func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, err
 		close(finished)
 		n.mu.Unlock()
 	}
-	if n.point(k, l, "command "+c.ID+" is not answered") {
+	if n.point(k, l, "command "+c.ID+" is not answered") { //nolint:contextcheck // the next worker has a life of its own
 		return proxy.Result{}, proxy.ErrMoved
 	}
 	return r, nil
@@ -291,7 +292,7 @@ func (s *session) lastSeq() uint64 {
 }
 
 func onlyLooks(c proxy.Command) bool {
-	return !slices.ContainsFunc(c.Steps, func(s proxy.Step) bool { return s.Method != "GET" }) && len(c.Steps) > 0
+	return !slices.ContainsFunc(c.Steps, func(s proxy.Step) bool { return s.Method != http.MethodGet }) && len(c.Steps) > 0
 }
 
 // undone is a call that the flow has handed to the test, and that outlives the
@@ -339,7 +340,7 @@ func (u *undone) flow(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Re
 	})
 	defer stop()
 	for i := 0; ; i++ {
-		a := u.request(i)
+		a := u.request(call.(*session).owned, i) //nolint:contextcheck // the flow's own may have ended with the call
 		if a == nil {
 			return nil
 		}
@@ -354,7 +355,7 @@ func (u *undone) flow(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Re
 
 // request returns the i-th request, once there is one, nil when the test is
 // over.
-func (u *undone) request(i int) *asked {
+func (u *undone) request(owned context.Context, i int) *asked {
 	for {
 		u.mu.Lock()
 		more := u.more
@@ -367,6 +368,8 @@ func (u *undone) request(i int) *asked {
 		select {
 		case <-more:
 		case <-u.done:
+			return nil
+		case <-owned.Done():
 			return nil
 		}
 	}

@@ -309,7 +309,7 @@ func (p *playing) clock(sig signal) {
 	case p.pos.at.IsZero() && !p.began.IsZero() && sig.came.After(p.began):
 		p.pos.begin(sig.at.Add(p.began.Sub(sig.came)))
 	}
-	if skew := sig.at.Sub(sig.came); !p.synced || skew > p.skew {
+	if skew := sig.at.Sub(sig.came); !sig.old && (!p.synced || skew > p.skew) {
 		p.skew, p.synced = skew, true
 	}
 	p.pos.to(sig.at)

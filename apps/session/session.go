@@ -84,7 +84,7 @@ func (s *session) Run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() { s.cancel(translate(context.Cause(ctx))) })
 	defer stop()
 	defer s.cancel(context.Canceled)
-	panicked, err := s.run()
+	panicked, err := s.run() //nolint:contextcheck // the flow runs with the call's context, which ends with ctx
 	s.end(ctx, err, panicked)
 }
 
