@@ -142,10 +142,21 @@ func (p *playing) tooLate(ctx context.Context, early bool) (apps.Played, error) 
 		return apps.Played{Ended: apps.EndedByHangup}, p.s.ended(ctx)
 	}
 	p.pos.begin(p.began)
+	return p.late(ctx)
+}
+
+// late is the end of an adopted playback when the call or the time for the
+// verb is over: it may have ended long before that.
+func (p *playing) late(ctx context.Context) (apps.Played, error) {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWithin)
+	defer cancel()
 	key, done, gone := p.past()
-	if key != "" {
+	if key.key != 0 {
+		if p.s.over() == nil {
+			_ = p.stop(within, tag(key.key))
+		}
 		played := p.played(apps.EndedByDigit)
-		played.Digit = key
+		played.Digit = key.digit
 		return played, nil
 	}
 	if gone.IsZero() && done.IsZero() && p.s.over() == nil {
@@ -171,9 +182,15 @@ func (p *playing) tooLate(ctx context.Context, early bool) (apps.Played, error) 
 	return p.played(apps.EndedByHangup), p.s.ended(ctx)
 }
 
+// stopKey is a key that has stopped a playback.
+type stopKey struct {
+	key   uint64 // its number
+	digit string
+}
+
 // past follows what has happened to an adopted playback: which key has
 // stopped it, when it ended, and when the caller hung up.
-func (p *playing) past() (key string, done, gone time.Time) {
+func (p *playing) past() (key stopKey, done, gone time.Time) {
 	for _, sig := range p.s.takeSignals() {
 		if done.IsZero() {
 			p.clock(sig)
@@ -185,16 +202,16 @@ func (p *playing) past() (key string, done, gone time.Time) {
 		case sigDone, sigFailed:
 			done = sig.at
 		case sigGone:
-			return "", done, sig.at
+			return key, done, sig.at
 		case sigKey:
 			if done.IsZero() && !p.overBefore(sig) {
-				if key = p.s.takeNumber(sig.key, p.rule.StopOn); key != "" {
-					return key, done, gone
+				if digit := p.s.takeNumber(sig.key, p.rule.StopOn); digit != "" {
+					return stopKey{sig.key, digit}, done, gone
 				}
 			}
 		}
 	}
-	return "", done, gone
+	return key, done, gone
 }
 
 // overBefore reports whether an adopted playback must have ended before a key
@@ -228,6 +245,9 @@ func (p *playing) failed(ctx context.Context, sound int, detail string) (apps.Pl
 // interrupted is the end of a playback whose context has ended. When the call
 // goes on, the playback is stopped.
 func (p *playing) interrupted(ctx context.Context) (apps.Played, error) {
+	if p.adopted {
+		return p.late(ctx)
+	}
 	over := false
 	for _, sig := range p.s.takeSignals() {
 		if over {
