@@ -30,7 +30,7 @@ func (r *round) listen(ctx context.Context, numbers []int) error {
 	for i, n := range numbers {
 		all.Go(func() {
 			c := &callPlan{n: n, kind: single, items: []int{n}, loops: 1}
-			if n == longPrompt { // its beginning is enough
+			if n >= shortPrompts { // its beginning is enough
 				c.kind, c.hangs = leaves, time.Second
 			}
 			p := r.place(ctx, ph, c)

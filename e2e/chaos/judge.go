@@ -22,6 +22,9 @@ const (
 	refusedAfter  = 5 * time.Second
 )
 
+// normalClearing is the cause (Q.850) of an ordinary end.
+const normalClearing = 16
+
 // verdict is what is said of one call.
 type verdict struct {
 	Dropped   int `json:"dropped"`
@@ -81,6 +84,11 @@ func judge(p *placed, w window, ps *prompts) (verdict, []reading) {
 		return v, heard
 	}
 	if p.refusedBefore(&v, w) {
+		return v, heard
+	}
+	if p.end.By == phone.FarEnd && p.end.Answered && p.end.Cause != normalClearing {
+		v.Dropped++
+		v.fails("the far end gave the call up: %s", p.ending())
 		return v, heard
 	}
 	if p.plan.kind == controls {

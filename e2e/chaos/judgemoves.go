@@ -93,13 +93,14 @@ func (p *placed) judgeMoves(v *verdict, w window, ps *prompts, heard []reading) 
 		v.fails("nothing was heard: %s", p.ending())
 		return
 	}
+	long := p.plan.items[0]
 	for _, r := range heard {
-		if r.prompt != longPrompt && (r.prompt != hear.Unknown || r.end-r.at > moved) {
+		if r.prompt != long && (r.prompt != hear.Unknown || r.end-r.at > moved) {
 			v.Forbidden++
 			v.fails("another sound was heard: %v", r)
 		}
 	}
-	i := slices.IndexFunc(heard, func(r reading) bool { return r.prompt == longPrompt })
+	i := slices.IndexFunc(heard, func(r reading) bool { return r.prompt == long })
 	if i < 0 {
 		v.Dropped++
 		return
@@ -109,7 +110,7 @@ func (p *placed) judgeMoves(v *verdict, w window, ps *prompts, heard []reading) 
 		v.Forbidden++
 		v.fails("the prompt began in its middle: %v", r)
 	}
-	if p.stopPressed() == nil && r.to < ps.words.Bounds(longPrompt).To-edge {
+	if p.stopPressed() == nil && r.to < ps.words.Bounds(long).To-edge {
 		v.Dropped++
 		v.fails("the far end hung up after %.2f s of the prompt: %s", r.to.Seconds(), p.ending())
 	}

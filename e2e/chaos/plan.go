@@ -18,6 +18,7 @@ type plan struct {
 	at    time.Duration // when the fault happens, after the round's beginning
 	lasts time.Duration // how long
 	dice  *rand.Rand    // for what the fault itself chooses
+	brief bool
 	calls []callPlan
 }
 
@@ -85,7 +86,7 @@ func roundSeed(seed uint64, fault string, round int) uint64 {
 func newPlan(seed uint64, f *fault, round, calls int, brief bool, p *prompts) *plan {
 	s := roundSeed(seed, f.name, round)
 	dice := rand.New(rand.NewPCG(s, 0x6368616f73))
-	pl := &plan{seed: s, name: fmt.Sprintf("%s-%d", f.name, round), fault: f, dice: dice}
+	pl := &plan{seed: s, name: fmt.Sprintf("%s-%d", f.name, round), fault: f, dice: dice, brief: brief}
 	pl.at = between(dice, 4*time.Second, 8*time.Second)
 	if brief {
 		pl.at = between(dice, 2500*time.Millisecond, 5*time.Second)
@@ -121,19 +122,23 @@ var kinds = []kind{
 func (c *callPlan) fill(dice *rand.Rand, pl *plan, p *prompts) {
 	c.loops = 1
 	some := func(n int) []int { return dice.Perm(shortPrompts)[:n] }
-	later := func() time.Duration { return between(dice, 2*time.Second, 12*time.Second) }
+	latest, rounds, moves := 12*time.Second, 3, 2
+	if pl.brief {
+		latest, rounds, moves = 6*time.Second, 2, 1
+	}
+	later := func() time.Duration { return between(dice, 2*time.Second, latest) }
 	switch c.kind {
 	case single:
 		c.items = some(1)
 	case list:
-		c.items = some(3 + dice.IntN(5))
+		c.items = some(3 + dice.IntN(4))
 	case others:
 		c.items, c.stops = some(4), true
 		c.keys = []keyPlan{{between(dice, 0, 2*time.Second), "1"}, {between(dice, 2*time.Second, 4*time.Second), "9*"}}
 	case looped:
-		c.items, c.loops, c.pause = some(1+dice.IntN(3)), 2+dice.IntN(3), between(dice, 300*time.Millisecond, 1500*time.Millisecond)
+		c.items, c.loops, c.pause = some(1+dice.IntN(2)), 2+dice.IntN(rounds), between(dice, 300*time.Millisecond, 1500*time.Millisecond)
 	case batched:
-		c.items, c.loops = some(1), 9+dice.IntN(4)
+		c.items, c.loops = []int{p.quick(dice.IntN(shortPrompts))}, 9+dice.IntN(rounds)
 	case endless:
 		c.items, c.loops, c.stops, c.pause = some(1+dice.IntN(2)), 0, true, between(dice, 0, 800*time.Millisecond)
 		c.keys = []keyPlan{{later(), stopKey}}
@@ -144,7 +149,10 @@ func (c *callPlan) fill(dice *rand.Rand, pl *plan, p *prompts) {
 		c.keys = []keyPlan{{later(), stopKey}}
 	case controls:
 		c.items, c.stops = []int{longPrompt}, true
-		c.keys = controlKeys(dice)
+		if pl.brief {
+			c.items = []int{briefPrompt}
+		}
+		c.keys = controlKeys(dice, moves)
 	case ahead:
 		c.items, c.loops, c.stops = some(2), 0, true
 		c.keys = []keyPlan{{0, stopKey}}
@@ -158,12 +166,12 @@ func (c *callPlan) fill(dice *rand.Rand, pl *plan, p *prompts) {
 	}
 }
 
-// controlKeys are one to three things that a caller does in a long prompt, far
-// enough apart to be told from one another.
-func controlKeys(dice *rand.Rand) []keyPlan {
+// controlKeys are one thing or, if there may be more, two that a caller does in
+// a long prompt, far enough apart to be told from one another.
+func controlKeys(dice *rand.Rand, most int) []keyPlan {
 	var keys []keyPlan
 	at := between(dice, 1500*time.Millisecond, 3*time.Second)
-	for range 1 + dice.IntN(3) {
+	for range 1 + dice.IntN(most) {
 		key := []string{pauseKey, restartKey, forwardKey, backKey}[dice.IntN(4)]
 		keys = append(keys, keyPlan{at, key})
 		if key == pauseKey {

@@ -15,9 +15,14 @@ import (
 
 const (
 	shortPrompts = 16
-	// longPrompt is the number of the prompt in which keys move about.
-	longPrompt = shortPrompts
-	longLength = 24 * time.Second
+	// longPrompt is the number of the prompt in which keys move about, and
+	// briefPrompt that of the quick suite.
+	longPrompt  = shortPrompts
+	longLength  = 20 * time.Second
+	briefPrompt = longPrompt + 1
+	briefLength = 11 * time.Second
+	// quickPrompts are those of at most quickLength: a loop has many of them.
+	quickLength = 1500 * time.Millisecond
 )
 
 // prompts are all sounds of the suite, each different from the others at every
@@ -35,6 +40,7 @@ func newPrompts() *prompts {
 		p.add(n, time.Duration(1100+100*(n*7%shortPrompts))*time.Millisecond)
 	}
 	p.add(longPrompt, longLength)
+	p.add(briefPrompt, briefLength)
 	p.words = hear.NewVocabulary(p.pcm...)
 	return p
 }
@@ -46,6 +52,18 @@ func (p *prompts) add(n int, length time.Duration) {
 // length is how long a prompt is.
 func (p *prompts) length(n int) time.Duration {
 	return time.Duration(len(p.pcm[n])) * time.Second / 8000
+}
+
+// quick is one of the prompts for loops of many rounds, any but the same for
+// the same number.
+func (p *prompts) quick(n int) int {
+	var all []int
+	for i := range shortPrompts {
+		if p.length(i) <= quickLength {
+			all = append(all, i)
+		}
+	}
+	return all[n%len(all)]
 }
 
 // promptName is the name under which storage has a prompt.

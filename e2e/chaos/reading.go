@@ -41,6 +41,9 @@ func (m move) by() time.Duration { return m.to - m.from }
 func readings(words *hear.Vocabulary, parts []hear.Part, moves bool) []reading {
 	var all []reading
 	for _, p := range parts {
+		if p.Prompt != hear.Unknown && p.To-p.From < edge {
+			continue // Asterisk plays the first frame of a file again when it goes on after a pause.
+		}
 		n := len(all) - 1
 		if n >= 0 && all[n].prompt == p.Prompt && p.Prompt != hear.Unknown {
 			m := move{at: all[n].end, from: all[n].to, to: p.From, waited: p.At - all[n].end}

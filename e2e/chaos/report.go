@@ -67,7 +67,7 @@ func (r *round) judge(calls []*placed) *outcome {
 		v, heard := judge(p, w, r.prompts)
 		o.calls = append(o.calls, judged{p, v, heard})
 		o.add(v)
-		if p.plan.kind == probe && len(p.keys) > 0 && !p.late {
+		if p.plan.kind == probe && len(p.keys) > 0 && v.Dropped == 0 {
 			o.probe(r, w, p)
 		}
 	}

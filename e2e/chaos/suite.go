@@ -74,6 +74,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 		chosen = append(chosen, f)
 	}
+	if err := os.RemoveAll(filepath.Join(o.Dir, "failed")); err != nil {
+		return nil, fmt.Errorf("logs of an earlier run: %w", err)
+	}
 	s := &suite{o: o, prompts: newPrompts()}
 	report := &Report{Seed: o.Seed, Calls: o.Calls}
 	err := s.start(ctx)
