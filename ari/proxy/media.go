@@ -98,18 +98,35 @@ func (r *resolver) all(ctx context.Context, args MediaArgs) ([]resolvedSound, er
 	if len(args.Sounds) == 0 || len(args.Sounds) > maxParts {
 		return nil, &MediaTrouble{Problem: ProblemInvalid, Message: fmt.Sprintf("%d sounds, expected 1 to %d", len(args.Sounds), maxParts)}
 	}
-	out := make([]resolvedSound, 0, len(args.Sounds))
+	// Each name once and all at the same time: storage may take its time, and
+	// a loop has the same sounds again and again.
+	names := make([]string, 0, len(args.Sounds))
 	for _, sound := range args.Sounds {
-		s, err := r.one(ctx, sound, args.Language)
-		if err != nil {
-			t, ok := errors.AsType[*MediaTrouble](err)
-			if !ok {
-				t = &MediaTrouble{Problem: ProblemUnavailable, Message: err.Error()}
-			}
-			t.Sound = sound
-			return nil, t
+		if !slices.Contains(names, sound) {
+			names = append(names, sound)
 		}
-		out = append(out, s)
+	}
+	found, errs := make([]resolvedSound, len(names)), make([]error, len(names))
+	var rest sync.WaitGroup
+	for i, name := range names[1:] {
+		rest.Go(func() { found[i+1], errs[i+1] = r.one(ctx, name, args.Language) })
+	}
+	found[0], errs[0] = r.one(ctx, names[0], args.Language)
+	rest.Wait()
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		t, ok := errors.AsType[*MediaTrouble](err)
+		if !ok {
+			t = &MediaTrouble{Problem: ProblemUnavailable, Message: err.Error()}
+		}
+		t.Sound = names[i]
+		return nil, t
+	}
+	out := make([]resolvedSound, len(args.Sounds))
+	for i, sound := range args.Sounds {
+		out[i] = found[slices.Index(names, sound)]
 	}
 	return out, nil
 }

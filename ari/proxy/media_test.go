@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"asterism/ari"
@@ -72,6 +74,41 @@ func TestResolve(t *testing.T) {
 }
 
 var longName = strings.Repeat("x", 300)
+
+// patientMedia takes a second for each sound and counts.
+type patientMedia struct {
+	Media
+
+	mu    sync.Mutex
+	asked []string
+}
+
+func (m *patientMedia) Open(_ context.Context, name string, _ bool, _ string) (MediaFile, error) {
+	time.Sleep(time.Second)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = append(m.asked, name)
+	return MediaFile{Path: "/cache/" + name}, nil
+}
+
+// A caller waits as long as for one sound, however many there are.
+func TestSoundsAreLookedUpAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		media := &patientMedia{}
+		began := time.Now()
+		got, err := newResolver(media, nil).all(t.Context(), MediaArgs{Sounds: []string{"a", "b", "a", "c", "b", "a"}})
+		if took := time.Since(began); err != nil || took != time.Second {
+			t.Errorf("%v after %v; want six sounds after 1 s", err, took)
+		}
+		var uris []string
+		for _, s := range got {
+			uris = append(uris, strings.TrimPrefix(s.uri, "sound:/cache/"))
+		}
+		if want := "abacba"; strings.Join(uris, "") != want || len(media.asked) != 3 {
+			t.Errorf("found %q, asked for %q; want %s, each asked for once", uris, media.asked, want)
+		}
+	})
+}
 
 func TestBareNameFallsBackToAsterisksOwnSounds(t *testing.T) {
 	asterisk, err := aritest.NewServer(aritest.Options{Sounds: []string{"missing"}})

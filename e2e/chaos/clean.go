@@ -41,7 +41,7 @@ func (r *round) listen(ctx context.Context, numbers []int) error {
 		})
 	}
 	all.Wait()
-	return errors.Join(errors.Join(errs...), ph.Close())
+	return errors.Join(errors.Join(errs...), ph.Close()) //nolint:contextcheck // closing has a bound of its own.
 }
 
 // clean waits until nothing is left of a round's calls, and says what is.

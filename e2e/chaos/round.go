@@ -71,7 +71,7 @@ func (r *round) run(ctx context.Context) ([]*placed, error) {
 	}
 	err = r.strike(ctx)
 	all.Wait()
-	return calls, errors.Join(err, ph.Close())
+	return calls, errors.Join(err, ph.Close()) //nolint:contextcheck // closing has a bound of its own.
 }
 
 // strike makes the fault happen and be over.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -116,6 +117,7 @@ type Cache struct {
 	checker checker
 	fetches fetches
 	counts  counts
+	down    atomic.Bool // the storage did not answer when it was last asked
 }
 
 // OpenCache opens the directory, which is created when it is not there, adopts

@@ -415,6 +415,50 @@ func TestHungStorage(t *testing.T) {
 	})
 }
 
+// An outage costs the calls that it surprises one wait; after that a caller
+// hears what there is at once, and what is new as soon as there is something.
+func TestOutageIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(config *Config) { config.StaleIfError = time.Hour })
+		f.put(t, "media/x.wav", sound(8000, 440, 10*time.Millisecond))
+		f.resolve(t, "x")
+		took := func(name string) (File, time.Duration, error) {
+			start := time.Now()
+			file, err := f.Resolve(t.Context(), name, nil)
+			return file, time.Since(start), err
+		}
+		slow := func(answer time.Duration) {
+			f.bucket.SetHook(func(ctx context.Context, _ storagetest.Op, _ string) error {
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(answer):
+					return nil
+				}
+			})
+		}
+		slow(time.Hour)
+		for i, want := range []time.Duration{defaultStatTimeout, impatience, impatience} {
+			if file, d, err := took("x"); err != nil || !file.Stale || d != want {
+				t.Errorf("look-up %d of an outage: %+v, %v after %v; want the old version after %v", i+1, file, err, d, want)
+			}
+		}
+		if _, d, err := took("y"); !errors.Is(err, storage.ErrUnavailable) || d != defaultStatTimeout {
+			t.Errorf("what is not in the cache: %v after %v; want an outage after %v", err, d, defaultStatTimeout)
+		}
+		slow(0)
+		f.put(t, "media/x.wav", sound(8000, 440, 30*time.Millisecond))
+		slow(impatience + 50*time.Millisecond) // back, and slower than one waits in an outage
+		if file, d, _ := took("x"); !file.Stale || d != impatience {
+			t.Errorf("the first look-up after an outage: %+v after %v; want the old version after %v", file, d, impatience)
+		}
+		time.Sleep(5 * time.Second)
+		if file, _, err := took("x"); err != nil || file.Stale || file.Duration != 30*time.Millisecond {
+			t.Errorf("the second look-up after an outage: %+v, %v; want the new version", file, err)
+		}
+	})
+}
+
 func TestBroken(t *testing.T) {
 	f := newFixture(t, func(c *Config) { c.MaxObjectBytes = 1 << 20; c.MaxDuration = time.Minute })
 	whole := sound(8000, 440, 100*time.Millisecond)

@@ -149,19 +149,63 @@ func (k *checker) recall(key string, maxAge time.Duration) (known, bool) {
 	return last, ok && time.Since(last.at) <= maxAge
 }
 
-// check returns the version that the storage has now or, while it does not
-// answer and the configuration allows it, had when it was last asked.
-func (c *Cache) check(ctx context.Context, key string) (version, error) {
+// impatience is how long a check waits for a storage that did not answer the
+// last one, if there is a version to play all the same: a caller in the middle
+// of his call hears silence meanwhile.
+const impatience = 100 * time.Millisecond
+
+// ask asks the storage for the version of a key and remembers what it said.
+func (c *Cache) ask(ctx context.Context, key string) (storage.Info, error) {
+	if _, ok := c.checker.recall(key, c.config.StaleIfError); !ok || !c.down.Load() {
+		return c.askNow(ctx, key)
+	}
+	type answer struct {
+		info storage.Info
+		err  error
+	}
+	answers := make(chan answer, 1)
+	if !c.goIfOpen(func() {
+		info, err := c.askNow(c.ctx, key) // Also when nobody waits any more: so the end of an outage is seen.
+		answers <- answer{info, err}
+	}) {
+		return storage.Info{}, errClosed
+	}
+	timer := time.NewTimer(impatience)
+	defer timer.Stop()
+	select {
+	case a := <-answers:
+		return a.info, a.err
+	case <-timer.C:
+		return storage.Info{}, fmt.Errorf("%w: it did not answer before, nor now within %v", storage.ErrUnavailable, impatience)
+	case <-ctx.Done():
+		return storage.Info{}, context.Cause(ctx)
+	}
+}
+
+func (c *Cache) askNow(ctx context.Context, key string) (storage.Info, error) {
 	asked := time.Now()
 	info, err := c.stats.stat(ctx, key)
 	switch {
 	case err == nil:
 		c.checker.remember(key, known{etag: info.ETag, size: info.Size, at: asked})
-		return version{key: key, etag: info.ETag, size: info.Size}, nil
+		c.down.Store(false)
 	case errors.Is(err, storage.ErrNotFound):
 		c.checker.remember(key, known{at: asked})
-		return version{}, err
-	case ctx.Err() != nil, errors.Is(err, errClosed), errors.Is(err, storage.ErrInvalidKey):
+		c.down.Store(false)
+	case ctx.Err() == nil && errors.Is(err, storage.ErrUnavailable):
+		c.down.Store(true)
+	}
+	return info, err
+}
+
+// check returns the version that the storage has now or, while it does not
+// answer and the configuration allows it, had when it was last asked.
+func (c *Cache) check(ctx context.Context, key string) (version, error) {
+	info, err := c.ask(ctx, key)
+	switch {
+	case err == nil:
+		return version{key: key, etag: info.ETag, size: info.Size}, nil
+	case ctx.Err() != nil, errors.Is(err, storage.ErrNotFound), errors.Is(err, errClosed), errors.Is(err, storage.ErrInvalidKey):
 		return version{}, err
 	}
 	// Not only outages: refused credentials should not silence a prompt at once.
