@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -68,6 +69,11 @@ type GatewayOptions struct {
 	// could not; nil names nobody. It must leave out who asked for privacy.
 	Parties func(Inbound) Parties
 	Log     zerolog.Logger
+	// OnHang is called when the gateway has done nothing for [HangTime]
+	// although its process runs, so that the process can be ended and started
+	// anew: its calls survive that, and they do not survive a gateway that does
+	// nothing. nil means that nobody looks.
+	OnHang func()
 	// Registry receives the metrics; nil keeps them private.
 	Registry prometheus.Registerer
 }
@@ -88,6 +94,7 @@ type Gateway struct {
 	subs     []subscription
 	logs     *logStore // nil without a spool
 	timer    *time.Timer
+	alive    atomic.Int64    // when the last tick was done
 	work     sync.WaitGroup  // commands and other requests under way
 	workCtx  context.Context //nolint:containedctx // its end is the end of all work under way
 	stopWork context.CancelFunc
@@ -188,6 +195,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer loops.Wait()
 	loops.Go(func() { g.beat(ctx) })
 	loops.Go(func() { g.watchLink(ctx) })
+	if g.opts.OnHang != nil {
+		loops.Go(func() { g.watch(ctx) })
+	}
 	err := g.client.Listen(ctx, ari.ListenOptions{
 		App: App, OnConnect: g.connected, OnDisconnect: g.disconnected, OnEvent: g.event,
 		MaxBackoff: time.Second, // Asterisk is near, and what happens meanwhile is not told later
@@ -376,6 +386,7 @@ func (g *Gateway) tick() {
 		return
 	}
 	now := time.Now()
+	g.alive.Store(now.UnixNano())
 	g.wake = now.Add(tickEvery)
 	g.timer.Reset(tickEvery)
 	for n, o := range g.offers {

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"asterism/apps"
 	"asterism/ari"
@@ -105,7 +109,8 @@ func (a *app) openGateway(ctx context.Context, node config.Node, bucket storage.
 		ARI:     ari.Options{BaseURL: node.ARI.URL, Username: node.ARI.User, Password: node.ARI.Password.Reveal()},
 		Admit:   func(in proxy.Inbound) *proxy.Refusal { return admit(gate, in) },
 		Parties: parties, Calls: callsOptions(a.cfg.Calls),
-		Log: log, Registry: a.registry,
+		OnHang: func() { hung(log) },
+		Log:    log, Registry: a.registry,
 	})
 	if err != nil {
 		return nil, err
@@ -155,6 +160,15 @@ func parties(in proxy.Inbound) proxy.Parties {
 		}
 	}
 	return p
+}
+
+// hung ends a process whose gateway does nothing any more: whoever supervises
+// it starts it again, and the new one goes on with the calls.
+func hung(log zerolog.Logger) {
+	var stacks strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+	log.Error().Str("stacks", stacks.String()).Msgf("the gateway has done nothing for %v; ending the process so that it is started anew", proxy.HangTime)
+	os.Exit(1)
 }
 
 // newGate trusts the network unless there are keys.
