@@ -58,6 +58,8 @@ const FarewellTime = 15 * time.Second
 //		defer cancel()
 //		_, _ = call.Play(ctx, apps.PlayRule{Sounds: []string{"goodbye"}})
 //	}
+//
+//flowlint:ignore a farewell that is replayed may last its time again
 func Farewell(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), FarewellTime)
 }
