@@ -269,6 +269,11 @@ func (g *Gateway) closeCall(a ActClosed) {
 	if len(a.Outcome) > 0 && json.Compact(&outcome, a.Outcome) == nil {
 		e = e.RawJSON("outcome", outcome.Bytes())
 	}
+	for _, f := range [][2]string{{"reason", a.Ending.Reason}, {"lost", a.Ending.Lost}} {
+		if f[1] != "" {
+			e = e.Str(f[0], f[1])
+		}
+	}
 	e.Msg("call ended")
 }
 
