@@ -89,6 +89,7 @@ type session struct {
 	logged    bool // the log has been begun
 	journal   [][]byte
 	journaled int // bytes in journal
+	format    int // of the journal; 0 when it is not known
 	digits    []Digit
 
 	orphaned time.Time // since when nobody runs it

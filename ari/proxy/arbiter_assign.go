@@ -83,7 +83,7 @@ func (a *Arbiter) offer(now time.Time, s *session) {
 	case !a.linked || s.accepted && !s.orphanDue(now):
 		return
 	}
-	name := a.candidate(now, s.accepted)
+	name := a.candidate(now, s)
 	if name == "" {
 		return
 	}
@@ -145,12 +145,14 @@ func (a *Arbiter) next(now time.Time, s *session) {
 // spread calls almost evenly although every gateway only sees loads that are
 // up to a second old. A worker that has just missed an offer is asked only
 // when there is no other: a moment's pause of the only worker must not refuse
-// the calls of a whole second. An orphan can wait for the next heartbeat.
-func (a *Arbiter) candidate(now time.Time, orphan bool) string {
+// the calls of a whole second. An orphan can wait for the next heartbeat, and
+// goes only to a worker that can read its journal.
+func (a *Arbiter) candidate(now time.Time, s *session) string {
 	var good, suspect []string
 	for name, w := range a.workers {
 		switch {
 		case now.Sub(w.seen) >= workerTimeout || w.hb.Draining || w.out || w.hb.Free <= w.since:
+		case s.format != 0 && !slices.Contains(w.hb.Formats, s.format):
 		case w.suspect:
 			suspect = append(suspect, name)
 		default:
@@ -158,7 +160,7 @@ func (a *Arbiter) candidate(now time.Time, orphan bool) string {
 		}
 	}
 	names := good
-	if len(names) == 0 && !orphan {
+	if len(names) == 0 && !s.accepted {
 		names = suspect
 	}
 	if len(names) == 0 {

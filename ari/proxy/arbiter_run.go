@@ -159,6 +159,9 @@ func (a *Arbiter) newCommand(s *session, m MsgCommand) *commandState {
 			"the session's log is full: a stage may journal %d bytes", maxJournal)}})
 		return nil
 	}
+	if w := a.workers[s.worker]; w != nil && len(cmd.Records) > 0 && len(w.hb.Formats) > 0 {
+		s.format = slices.Max(w.hb.Formats) // a worker writes the newest that it reads
+	}
 	c := &commandState{final: cmd.Final, reads: cmd.reads()}
 	s.commands[cmd.ID] = c
 	if cmd.Final {

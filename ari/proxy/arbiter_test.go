@@ -310,6 +310,23 @@ func TestCallOfALostWorkerGoesToAnother(t *testing.T) {
 	}
 }
 
+// While two releases run side by side, a call goes on only where its journal
+// can be read.
+func TestJournalGoesToWhoCanReadIt(t *testing.T) {
+	b := newBench(t)
+	b.step(MsgWorker{Heartbeat{Name: "new", Boot: "1", Free: 100, Formats: []int{1, 2}}})
+	assign := one[ActAssign](t, b.step(MsgStart{Session: "c", Raw: []byte("start")}))
+	cmd := MsgCommand{Session: "c", Token: assign.Token, Command: Command{ID: "x", Records: [][]byte{[]byte("r")}}}
+	b.step(MsgAccept{Session: "c", Token: assign.Token, Command: &cmd})
+	b.beat("old", 0, 100)
+	none[ActAssign](t, b.step(MsgRelease{Session: "c", Token: assign.Token}))
+	none[ActAssign](t, b.pass(time.Second))
+	b.step(MsgWorker{Heartbeat{Name: "other", Boot: "1", Free: 100, Formats: []int{2}}})
+	if again := one[ActAssign](t, b.out); again.Worker != "other.1" {
+		t.Errorf("the journal went to %s", again.Worker)
+	}
+}
+
 func TestOrphanThatNobodyTakesIsEnded(t *testing.T) {
 	b, _ := owned(t)
 	lost := one[ActAbandon](t, b.pass(leaseTime+orphanTimeout+time.Second))

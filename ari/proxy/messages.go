@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// LogFormats are the formats of session logs that this release can read.
-// Heartbeats announce them, so that a log is handed only to a worker that
-// understands it.
+// LogFormats are the formats of journals that this release can read; it writes
+// the newest of them. Heartbeats announce them, so that a session is handed only
+// to a worker that understands its journal.
 var LogFormats = []int{1}
 
 // Token names one assignment of a session. Boot counts the starts of the
