@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func (c *caller) dial() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c.phone = w.srv.Call(aritest.Invite{Args: []string{string(args)}, CallID: fmt.Sprintf("call-%d", c.i), Number: fmt.Sprint(c.i)})
+	c.phone = w.srv.Call(aritest.Invite{Args: []string{url.QueryEscape(string(args))}, CallID: fmt.Sprintf("call-%d", c.i), Number: fmt.Sprint(c.i)})
 	c.session = c.phone.Channel()
 	w.note("» %s %s calls: %s", c.session, c.kind, describe(c.req))
 	w.after(patience-w.since(time.Now()), c.leave)

@@ -119,20 +119,21 @@ func (c *caller) judge() {
 // record returns the call record; ok is false when there is none, and none is
 // due.
 func (c *caller) record() (o outcome, ok bool) {
-	switch len(c.records) + c.refusals {
-	case 1:
-	case 0:
+	switch {
+	case len(c.records) > 1 || c.refusals > 1:
+		c.fault("has %d call records and %d refusals", len(c.records), c.refusals)
+	case len(c.records)+c.refusals == 0:
 		// Its StasisStart was never heard, or its caller left before anybody
 		// had taken the call.
 		if c.left.IsZero() && !c.w.disturbedIn(time.Time{}, time.Now()) {
 			c.fault("has no call record")
 		}
 		return o, false
-	default:
-		c.fault("has %d call records and %d refusals", len(c.records), c.refusals)
-	}
-	if len(c.records) == 0 {
+	case len(c.records) == 0:
 		return o, false
+	case c.refusals > 0 && !c.w.disturbedIn(time.Time{}, time.Now()):
+		// A gateway that dies while it refuses lets the call in afterwards.
+		c.fault("has a call record and was refused")
 	}
 	if len(c.records[0]) == 0 {
 		if c.left.IsZero() {

@@ -19,8 +19,9 @@ type message struct {
 	kind    string    // "assign", "command", "result" …
 	session string    // "" when it is about none or several
 	token   string
-	id      string // of the command that it carries or answers
-	status  string // of an answer
+	granted []grant // with new tokens, by a gateway that has started anew
+	id      string  // of the command that it carries or answers
+	status  string  // of an answer
 	final   bool
 }
 
@@ -32,6 +33,13 @@ type header struct {
 	Status  json.RawMessage `json:"st"`
 	Final   bool            `json:"fin"`
 	Command json.RawMessage `json:"c"`
+	Granted []grant         `json:"g"`
+}
+
+// grant is a session with its new token.
+type grant struct {
+	Session string      `json:"s"`
+	Token   proxy.Token `json:"t"`
 }
 
 // carry takes in what somebody sends. It is called with locks held.
@@ -88,6 +96,7 @@ func (w *world) read(m *message) {
 		w.fault("a message to %s cannot be read: %v", m.Subject, err)
 		return
 	}
+	m.granted = h.Granted
 	_ = json.Unmarshal(h.Status, &m.status) // commands have their steps there
 	if json.Unmarshal(h.Session, &m.session) == nil && m.session != "" {
 		m.token, m.id, m.final = h.Token, cmp.Or(h.ID, m.id), h.Final

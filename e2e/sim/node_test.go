@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,7 +46,7 @@ func (w *world) startGateway(spool string) {
 	g.conn = w.bus.Conn(g.name)
 	var err error
 	g.gw, err = proxy.NewGateway(proxy.GatewayOptions{
-		Node: "node", Boot: w.boots, Conn: g.conn, Media: media{},
+		Node: "node", Boot: w.boots, Conn: g.conn, Media: media{}, Spool: filepath.Join(spool, "sessions"),
 		Log: zerolog.New(&logSink{w: w, dead: g.isDead, calls: true}),
 		ARI: ari.Options{
 			BaseURL: w.srv.URL(), Username: w.srv.Options().User, Password: w.srv.Options().Password,

@@ -4,9 +4,9 @@ import "asterism/ari/proxy"
 
 // owners watches who may act for each session, by reading the network.
 type owners struct {
-	token map[string]proxy.Token // of the latest assignment of each session
-	asked map[string]question    // by the subject for the answer
-	first map[string]string      // the worker that a session was first offered to
+	token  map[string]proxy.Token // of the latest assignment of each session
+	asked  map[string]question    // by the subject for the answer
+	holder map[string]string      // to whom that went
 }
 
 // question is a command that waits for its answer.
@@ -17,7 +17,7 @@ type question struct {
 }
 
 func newOwners() owners {
-	return owners{token: make(map[string]proxy.Token), asked: make(map[string]question), first: make(map[string]string)}
+	return owners{token: make(map[string]proxy.Token), asked: make(map[string]question), holder: make(map[string]string)}
 }
 
 // sent looks at a message that leaves.
@@ -28,10 +28,11 @@ func (o *owners) sent(w *world, m *message) {
 		if err := t.UnmarshalText([]byte(m.token)); err != nil {
 			w.fault("assignment of %s: %v", m.session, err)
 		}
-		if !later(t, o.token[m.session]) {
-			w.fault("%s was offered with the token %v after %v", m.session, t, o.token[m.session])
+		o.given(w, m.session, t, m.To)
+	case len(m.granted) > 0:
+		for _, g := range m.granted {
+			o.given(w, g.Session, g.Token, m.To)
 		}
-		o.token[m.session] = t
 	case m.Reply != "" && m.id != "":
 		if _, ok := o.asked[m.Reply]; !ok {
 			o.asked[m.Reply] = question{session: m.session, id: m.id}
@@ -42,6 +43,15 @@ func (o *owners) sent(w *world, m *message) {
 			w.fault("command %s of %s was carried out although its token was not the current one", m.id, m.session)
 		}
 	}
+}
+
+// given notes that a session is given to somebody under a new token. A claim
+// that comes twice is granted twice.
+func (o *owners) given(w *world, session string, t proxy.Token, to string) {
+	if !later(t, o.token[session]) && (t != o.token[session] || to != o.holder[session]) {
+		w.fault("%s was given to %s with the token %v; %s has %v", session, to, t, o.holder[session], o.token[session])
+	}
+	o.token[session], o.holder[session] = t, to
 }
 
 // arrives looks at a message that reaches its receiver.

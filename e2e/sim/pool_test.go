@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -52,7 +53,10 @@ func (p *worker) start() {
 	l.pool, err = session.NewPool(session.Options{
 		Worker: p.name, Log: log, Lookup: w.lookup(l),
 		Parse: func(args []string, _ session.Channel) (req apps.Request, warnings []string, err error) {
-			err = json.Unmarshal([]byte(args[0]), &req)
+			raw, err := url.QueryUnescape(args[0])
+			if err == nil {
+				err = json.Unmarshal([]byte(raw), &req)
+			}
 			return req, nil, err
 		},
 	})
