@@ -23,6 +23,7 @@ const (
 	dies            // events that it has not acknowledged are sent to the next worker again
 	diesHeard       // what it has heard last it has acknowledged
 	isReleased      // it lets the call go, with the records that wait
+	nodeDies        // with its gateway, before a command that is in the log is carried out
 )
 
 // kept is what a gateway keeps of a session.
@@ -37,6 +38,7 @@ type kept struct {
 	results map[string]keptResult
 	running map[string]chan struct{} // commands under way
 	done    map[string]bool          // ids that were carried out, of all stages
+	lost    map[string]bool          // in the log, and never carried out
 	final   bool
 	owner   *memoryLink
 }
@@ -53,7 +55,7 @@ type keptResult struct {
 
 // start begins a session.
 func (n *node) start(id string, raw []byte) {
-	k := &kept{id: id, start: raw, seq: 1, results: make(map[string]keptResult), running: make(map[string]chan struct{}), done: make(map[string]bool)}
+	k := &kept{id: id, start: raw, seq: 1, journal: n.journal, results: make(map[string]keptResult), running: make(map[string]chan struct{}), done: make(map[string]bool), lost: make(map[string]bool)}
 	n.mu.Lock()
 	n.calls[id] = k
 	n.mu.Unlock()
@@ -148,6 +150,9 @@ func (n *node) point(k *kept, l *memoryLink, at string) bool {
 		if n.fate != nil {
 			f = n.fate(n.points, at)
 		}
+		if inLog := strings.HasSuffix(at, " is in the log"); inLog != (f == nodeDies) {
+			f = lives // a worker's death does not stop a command that is in the log
+		}
 	}
 	if f == lives {
 		n.mu.Unlock()
@@ -156,6 +161,9 @@ func (n *node) point(k *kept, l *memoryLink, at string) bool {
 	n.deaths = append(n.deaths, fmt.Sprintf("%d %s (%d)", n.points, at, f))
 	if f == diesHeard {
 		k.unacked = nil
+	}
+	if id, ok := strings.CutSuffix(strings.TrimPrefix(at, "command "), " is in the log"); ok {
+		k.lost[id] = true // it was not carried out, and is not to be forgotten
 	}
 	l.dead, l.released = true, f == isReleased
 	died := n.died
@@ -218,12 +226,20 @@ func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, err
 	if err != nil {
 		return proxy.Result{}, err
 	}
+	if !again && n.point(k, l, "command "+c.ID+" is in the log") { //nolint:contextcheck // the next worker has a life of its own
+		return proxy.Result{}, proxy.ErrMoved
+	}
 	if !again {
 		finished := make(chan struct{})
 		n.mu.Lock()
 		k.running[c.ID] = finished
+		lost := k.lost[c.ID]
 		n.mu.Unlock()
 		for _, step := range c.Steps {
+			if lost && step.Name == proxy.StepPlay {
+				r.Steps = append(r.Steps, proxy.StepResult{Code: http.StatusGone})
+				break
+			}
 			s := l.do(context.WithoutCancel(ctx), step)
 			r.Steps = append(r.Steps, s)
 			if s.Code >= 400 {
@@ -261,6 +277,9 @@ func (l *memoryLink) take(c proxy.Command) (r proxy.Result, again bool, _ error)
 		r = stored.result
 		r.Again, r.Age = true, time.Since(stored.at)
 		return r, true, nil
+	}
+	if k.lost[c.ID] {
+		return r, false, nil
 	}
 	if k.done[c.ID] && !onlyLooks(c) {
 		n.t.Errorf("command %s is carried out twice", c.ID)

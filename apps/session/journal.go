@@ -56,7 +56,7 @@ type record struct {
 	Heard   uint64          `json:"hd"` // with Begin: the last event taken in when the verb began
 	Result  json.RawMessage `json:"r"`
 	Failure *apps.Failure   `json:"x"`
-	Keys    []uint64        `json:"k"` // numbers of those that the verb used up
+	Keys    []uint64        `json:"u"` // numbers of those that the verb used up
 	Up      bool            `json:"up"`
 	Unsure  bool            `json:"un"`
 }
@@ -120,7 +120,7 @@ func appendEnd(b []byte, r *record, result []byte) []byte {
 	}
 	for i, n := range r.Keys {
 		if b = append(b, ','); i == 0 {
-			b = append(b, `"k":[`...)
+			b = append(b, `"u":[`...)
 		}
 		b = strconv.AppendUint(b, n, 10)
 	}

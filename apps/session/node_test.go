@@ -35,7 +35,8 @@ type node struct {
 	registry *prometheus.Registry
 	runs     sync.WaitGroup
 
-	stages []apps.Stage // of the action
+	stages  []apps.Stage // of the action
+	journal [][]byte     // that calls come with
 
 	mu       sync.Mutex
 	media    map[string]medium

@@ -184,6 +184,14 @@ func (s *session) restart() *stage {
 	st := &s.stage
 	s.pool.metrics.replays.WithLabelValues("restarted").Inc()
 	s.line(zerolog.WarnLevel).Str("stage", st.name).Err(st.stuck).Msg("the stage begins again, since its flow has changed")
+	s.mu.Lock()
+	for _, m := range st.memo[min(st.verbs, len(st.memo)):] { // what has happened has happened
+		s.answered, s.unsure = s.answered || m.end.Up, s.unsure || m.end.Unsure || (!m.ended && m.verb != "do")
+		for _, n := range m.end.Keys {
+			s.keys.takeNumber(n, apps.AllKeys)
+		}
+	}
+	s.mu.Unlock()
 	again := &stage{n: st.n + 1, name: st.name, state: st.state, revision: st.revision, run: st.run, restarts: st.restarts + 1}
 	if n := len(st.memo); n > 0 && !st.memo[n-1].ended && st.memo[n-1].verb == "play" {
 		s.left = playbackID(s.id, st.n, n)
