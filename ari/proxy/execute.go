@@ -95,10 +95,15 @@ func (x *execution) ari(ctx context.Context, step Step) (StepResult, error) {
 	if x.call != nil && strings.HasSuffix(step.Path, "/answer") {
 		x.call.answer()
 	}
+	do := x.g.roundTrip
 	if x.unsure {
-		return x.redo(ctx, step)
+		do = x.redo
 	}
-	return x.g.roundTrip(ctx, step)
+	r, err := do(ctx, step)
+	if err == nil && r.OK() && x.call != nil && answers(x.session, step) {
+		x.g.answered(x.call)
+	}
+	return r, err
 }
 
 // redo carries out a request that Asterisk may have had already, from an

@@ -86,7 +86,7 @@ func (f *fabric) startNATS(host string, port int) {
 	var err error
 	f.nats, err = NewServer(f.t.Context(), ServerOptions{
 		Host: host, Port: port, Log: zerolog.Nop(),
-		Passwords: map[Role]string{RoleGateway: "g", RoleWorker: "w"},
+		Passwords: map[Role]string{RoleGateway: "g", RoleWorker: "w", RoleReader: "r"},
 	})
 	if err != nil {
 		f.t.Fatal(err)

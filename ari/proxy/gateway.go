@@ -164,6 +164,13 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 			return nil, fmt.Errorf("node %s: %w", o.Node, err)
 		}
 	}
+	keeper, err := newRecords(o, g.logs, g.metrics)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", o.Node, err)
+	}
+	g.mu.Lock() // metrics are read already
+	g.records = keeper
+	g.mu.Unlock()
 	g.resolver = newResolver(o.Media, g.client)
 	g.workCtx, g.stopWork = context.WithCancel(context.Background())
 	return g, nil
@@ -197,6 +204,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	loops.Go(func() { g.watchLink(ctx) })
 	if g.opts.OnHang != nil {
 		loops.Go(func() { g.watch(ctx) })
+	}
+	if g.records != nil {
+		loops.Go(func() { g.records.run(ctx) })
 	}
 	err := g.client.Listen(ctx, ari.ListenOptions{
 		App: App, OnConnect: g.connected, OnDisconnect: g.disconnected, OnEvent: g.event,

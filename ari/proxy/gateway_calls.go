@@ -26,6 +26,7 @@ type call struct {
 	started time.Time
 	log     zerolog.Logger
 	hungUp  bool // a hang-up was heard of; guarded by the gateway's lock
+	facts   callFacts
 
 	mu       sync.Mutex // held while ringing is signalled
 	answered bool
@@ -73,7 +74,7 @@ func (g *Gateway) event(raw []byte) {
 	if c := g.calls[session]; c != nil && h.ChannelID == session {
 		c.hungUp = c.hungUp || h.Type == "ChannelHangupRequest"
 		lazy = lazy && (!gone || c.hungUp) // a channel that just leaves is news
-		m.Cause = h.Cause
+		m.Cause = c.facts.heard(h.Type, raw)
 		if h.Type == "ChannelDtmfReceived" {
 			m.Digit, m.At = h.Digit, h.Timestamp
 		}
@@ -102,6 +103,10 @@ func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
 		return
 	}
 	c := g.newCall(start.Channel.ProtocolID, h.ChannelID, time.Now(), start.Channel.State == "Up")
+	c.facts.event = raw
+	if c.answered {
+		c.facts.answered = c.started
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.arbiter.Known(session) {
@@ -160,10 +165,12 @@ func (g *Gateway) ring(ctx context.Context, c *call) {
 func (g *Gateway) refuseCall(session string, r Refusal) {
 	c := g.calls[session]
 	delete(g.calls, session)
-	g.forgetLog(session)
 	if c == nil {
+		g.forgetLog(session)
 		return
 	}
+	c.facts.refused = &r
+	g.keepRecord(c, session, nil, Ending{})
 	g.metrics.refused.WithLabelValues(r.Label).Inc()
 	c.log.Warn().Int("status", r.Status).Str("cause", r.Label).Str("reason", r.Reason).Msg("call refused")
 	g.spawn(func(ctx context.Context) {
@@ -259,10 +266,11 @@ func (g *Gateway) sweep(ctx context.Context, session string) {
 func (g *Gateway) closeCall(a ActClosed) {
 	c := g.calls[a.Session]
 	delete(g.calls, a.Session)
-	g.forgetLog(a.Session)
 	if c == nil {
+		g.forgetLog(a.Session)
 		return
 	}
+	g.keepRecord(c, a.Session, a.Outcome, a.Ending)
 	g.metrics.ended.Inc()
 	e := c.log.Info().Dur("lasted_ms", time.Since(c.started))
 	var outcome bytes.Buffer

@@ -19,7 +19,7 @@ func (g *Gateway) forgetLog(session string) {
 	if g.logs == nil {
 		return
 	}
-	if err := g.logs.remove(session); err != nil {
+	if err := g.logs.discard(session); err != nil {
 		g.metrics.logErrors.Inc()
 		g.opts.Log.Warn().Err(err).Str("session", session).Msg("session log was not removed")
 	}
@@ -39,12 +39,14 @@ func (g *Gateway) restore() error {
 	restored := 0
 	for _, s := range saved {
 		if s.Record != nil {
-			g.forgetLog(s.Start.Session)
+			g.records.found(s.Start.Session, s.Record)
 			continue
 		}
 		g.metrics.restored.Inc()
 		restored++
-		g.calls[s.Start.Session] = g.newCall(s.Start.CallID, s.Start.Channel, s.Start.At, g.wasAnswered(s))
+		c := g.newCall(s.Start.CallID, s.Start.Channel, s.Start.At, g.wasAnswered(s))
+		c.facts.event, c.facts.answered = s.Start.Event, s.Answered
+		g.calls[s.Start.Session] = c
 		g.step(MsgRestore{Saved: s})
 	}
 	if restored > 0 {

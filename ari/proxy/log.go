@@ -49,6 +49,8 @@ type (
 	}
 	// LogDigit is a key that the caller has pressed.
 	LogDigit struct{ Digit }
+	// LogAnswered says when the call was answered.
+	LogAnswered struct{ At time.Time }
 	// LogGone says that the channel has ended. Cause is Q.850, 0 when it is
 	// not known; Reason tells what else is known, "asterisk lost" for instance.
 	LogGone struct {
@@ -61,13 +63,14 @@ type (
 	LogRecord struct{ Record []byte }
 )
 
-func (LogStart) logEntry()   {}
-func (LogToken) logEntry()   {}
-func (LogCommand) logEntry() {}
-func (LogResult) logEntry()  {}
-func (LogDigit) logEntry()   {}
-func (LogGone) logEntry()    {}
-func (LogRecord) logEntry()  {}
+func (LogStart) logEntry()    {}
+func (LogToken) logEntry()    {}
+func (LogCommand) logEntry()  {}
+func (LogResult) logEntry()   {}
+func (LogDigit) logEntry()    {}
+func (LogAnswered) logEntry() {}
+func (LogGone) logEntry()     {}
+func (LogRecord) logEntry()   {}
 
 // SavedSession is what a log says, all in all.
 type SavedSession struct {
@@ -81,6 +84,7 @@ type SavedSession struct {
 	Commands []SavedCommand // since the last reset, in order
 	Final    bool           // the flow's last command has come,
 	Outcome  []byte         // with this outcome
+	Answered time.Time      // zero while it is not known to be
 	Gone     *LogGone       // nil while the channel lives
 	Record   []byte         // the call record, once there is one
 	History  History
@@ -151,6 +155,8 @@ func (s *SavedSession) add(entry LogEntry) {
 	case LogDigit:
 		s.Seq = max(s.Seq, e.Seq)
 		s.Digits = append(s.Digits, e.Digit)
+	case LogAnswered:
+		s.Answered = e.At
 	case LogGone:
 		s.Gone = &e
 	case LogRecord:

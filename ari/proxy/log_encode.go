@@ -29,6 +29,7 @@ const (
 	logCommand = "command"
 	logResult  = "result"
 	logDigit   = "digit"
+	logAnswer  = "answered"
 	logGone    = "gone"
 	logRecord  = "record"
 	logPast    = "history"
@@ -102,6 +103,8 @@ func (w *logWriter) entry(entry LogEntry) error {
 	case LogDigit:
 		b = strconv.AppendUint(append(b, logDigit+`","n":`...), e.Seq, 10)
 		b = appendTime(appendString(append(b, `,"key":`...), e.Key), e.At)
+	case LogAnswered:
+		b = appendTime(append(b, logAnswer+`"`...), e.At)
 	case LogGone:
 		b = strconv.AppendInt(append(b, logGone+`","q":`...), int64(e.Cause), 10)
 		b = appendTime(appendString(append(b, `,"r":`...), e.Reason), e.At)

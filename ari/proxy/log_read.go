@@ -96,6 +96,8 @@ func decodeEntry(payload []byte) (LogEntry, error) {
 		return LogResult{ID: h.ID, At: h.at(), Outcome: h.outcome(parts)}, nil
 	case logDigit:
 		return LogDigit{Digit{Seq: h.Seq, Key: h.Key, At: h.at()}}, nil
+	case logAnswer:
+		return LogAnswered{At: h.at()}, nil
 	case logGone:
 		return LogGone{At: h.at(), Cause: h.Cause, Reason: h.Reason}, nil
 	case logRecord:

@@ -257,6 +257,18 @@ func (s *logStore) remove(session string) error {
 	return nil
 }
 
+// discard removes the log of a session that is not over. One that is may hold
+// a call record, see finish.
+func (s *logStore) discard(session string) error {
+	s.mu.Lock()
+	f := s.files[session]
+	s.mu.Unlock()
+	if f == nil || !f.live {
+		return nil
+	}
+	return s.remove(session)
+}
+
 // finish removes the log of a session that is over, and leaves alone that of
 // one that is not, but has got the same id.
 func (s *logStore) finish(session string) error {

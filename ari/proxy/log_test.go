@@ -26,6 +26,7 @@ func sampleLog(session string) []LogEntry {
 		LogStart{Session: session, Channel: session, CallID: `a"b@host`, At: logTime, Event: []byte(`{"type":"StasisStart"}`)},
 		LogToken{Token: Token{3, 1}, Worker: "w1.a"},
 		LogCommand{ID: "0.answer.0", Records: [][]byte{[]byte("stage 0"), []byte("begin 0")}},
+		LogAnswered{At: logTime.Add(500 * time.Millisecond)},
 		LogResult{ID: "0.answer.0", At: logTime.Add(time.Second), Outcome: Outcome{Result: Result{Steps: []StepResult{{Code: 204, Body: []byte{}}}}}},
 		LogDigit{Digit{Seq: 4, Key: "1", At: logTime.Add(2 * time.Second)}},
 		LogDigit{Digit{Seq: 6, Key: "#", At: logTime.Add(3 * time.Second)}},
@@ -45,7 +46,7 @@ func sampleLog(session string) []LogEntry {
 // sampleSaved is what sampleLog says.
 func sampleSaved(session string) SavedSession {
 	log := sampleLog(session)
-	gone := log[14].(LogGone)
+	gone := log[15].(LogGone)
 	return SavedSession{
 		Start: log[0].(LogStart), Token: Token{4, 1}, Worker: "w2.b", Seq: 7,
 		Journal: [][]byte{[]byte("stage 1"), []byte("begin 1")},
@@ -55,7 +56,7 @@ func sampleSaved(session string) SavedSession {
 			{ID: "1.play.1", Done: true, At: logTime.Add(5 * time.Second), Outcome: Outcome{Err: "Asterisk <away>"}},
 			{ID: "1.end.2", Final: true},
 		},
-		Final: true, Outcome: []byte(`{"ok":true}`), Gone: &gone, Record: []byte(`{"call":"x"}`),
+		Final: true, Outcome: []byte(`{"ok":true}`), Answered: logTime.Add(500 * time.Millisecond), Gone: &gone, Record: []byte(`{"call":"x"}`),
 		History: History{Workers: []string{"w1.a", "w2.b"}, Moves: 1, Restarts: 1, Running: "w2.b", Boot: 4},
 	}
 }
@@ -144,7 +145,7 @@ func TestLogSaysWhatWasAppended(t *testing.T) {
 // appended to.
 func TestLogDamagedAnywhere(t *testing.T) {
 	const session = "n1-1.7"
-	entries := sampleLog(session)[:15]
+	entries := sampleLog(session)[:16]
 	whole := encodeLog(t, entries...)
 	ends := make([]int, len(entries)) // where each entry ends
 	for i := range entries {
@@ -419,7 +420,7 @@ func TestLogOfReleasedFormats(t *testing.T) {
 // says.
 func FuzzLog(f *testing.F) {
 	f.Add(encodeLog(f, sampleLog("c")...))
-	f.Add(encodeLog(f, append(sampleLog("c")[:9], logHistory{seq: 9, History: History{Moves: 2}})...))
+	f.Add(encodeLog(f, append(sampleLog("c")[:10], logHistory{seq: 9, History: History{Moves: 2}})...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// Without its checksums the fuzzer would not get far.
 		s, good, _, err := readLog(mendSums(slices.Clone(data)))

@@ -113,7 +113,10 @@ func newGatewayMetrics(g *Gateway, reg prometheus.Registerer) *gatewayMetrics {
 	m.recordsDelivered = counter(c, l, "asterism_call_records_delivered_total", "Call records that the stream has.")
 	m.recordsDropped = counter(c, l, "asterism_call_records_dropped_total", "Call records that were lost because too many waited for delivery.")
 	gauge(c, l, "asterism_call_records_waiting", "Call records that wait for delivery.", func() float64 {
-		return float64(g.records.waiting())
+		g.mu.Lock()
+		k := g.records
+		g.mu.Unlock()
+		return float64(k.waiting())
 	})
 	m.setup = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "asterism_setup_seconds", Help: "From StasisStart until a worker took the call.", ConstLabels: l,

@@ -89,7 +89,9 @@ func newRecords(o GatewayOptions, logs *logStore, m *gatewayMetrics) (*records, 
 }
 
 // closed takes the record of a session that has ended. The session's log is
-// kept until the record has been delivered.
+// kept until the record has been delivered. A call that was refused at the door
+// has none: what stands there only for as long as it is needed to say no costs
+// no file.
 func (k *records) closed(r *CallRecord) {
 	data, err := json.Marshal(r)
 	if err != nil {
@@ -97,6 +99,7 @@ func (k *records) closed(r *CallRecord) {
 		k.forget(r.Session)
 		return
 	}
+	// A failure is said by the log, and counted.
 	inLog := k.logs != nil && k.logs.append(r.Session, LogRecord{Record: data}) == nil
 	k.add(waiting{session: r.Session, id: r.ID, data: data}, inLog)
 }
@@ -104,6 +107,9 @@ func (k *records) closed(r *CallRecord) {
 // found takes the record of a session that an earlier life of the gateway has
 // left.
 func (k *records) found(session string, data []byte) {
+	if k == nil {
+		return // they are switched off now; when they are on again, it is found again
+	}
 	var r struct {
 		ID string `json:"id"`
 	}
