@@ -392,6 +392,9 @@ func (p *playing) pressed(ctx context.Context, sig signal) (played apps.Played, 
 func (p *playing) control(ctx context.Context, sig signal, operation string, follow func()) error {
 	r, err := p.do(ctx, tag(sig.key), proxy.ARI("POST", p.path+"/control?operation="+operation, nil))
 	if err == nil && r.Err(1) == nil {
+		// A key that was heard late has done its work when this was carried
+		// out, not when it was pressed.
+		p.pos.to(time.Now().Add(p.skew - r.Age))
 		follow()
 	}
 	return err

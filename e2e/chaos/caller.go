@@ -74,6 +74,7 @@ func (r *round) place(ctx context.Context, ph *phone.Phone, c *callPlan) *placed
 		return p
 	}
 	p.id = call.ID()
+	r.placing(p)
 	if p.sounds(limited) {
 		r.act(limited, p)
 	}

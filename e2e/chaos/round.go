@@ -36,7 +36,8 @@ type round struct {
 	strikes time.Time     // when it has; written before struck is closed
 
 	mu     sync.Mutex
-	healed time.Time // when it was over
+	healed time.Time       // when it was over
+	probes map[string]bool // their Call-IDs
 
 	trouble string // what went wrong with the fault itself
 	marks   logMarks
@@ -49,6 +50,16 @@ func (r *round) over() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.healed
+}
+
+// placing notes that a call has been placed.
+func (r *round) placing(p *placed) {
+	if p.plan.kind != probe {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.probes[p.id] = true
 }
 
 func (r *round) signal(process string, sig syscall.Signal) error {
@@ -64,6 +75,7 @@ func (r *round) run(ctx context.Context) ([]*placed, error) {
 	r.pauses = watchPauses()
 	defer r.pauses.stop()
 	r.began, r.struck, r.marks = time.Now(), make(chan struct{}), r.markLogs()
+	r.probes = map[string]bool{}
 	calls := make([]*placed, len(r.plan.calls))
 	var all sync.WaitGroup
 	for i := range r.plan.calls {
@@ -124,9 +136,13 @@ func (r *round) await(ctx context.Context, p *stack.Process, restarts int) error
 func (r *round) choose() {
 	r.owners = r.readOwners()
 	count := map[string]int{}
-	for _, c := range r.owners {
-		count[c]++
+	r.mu.Lock()
+	for id, worker := range r.owners {
+		if r.probes[id] {
+			count[worker]++
+		}
 	}
+	r.mu.Unlock()
 	r.victim = ""
 	for n := 1; ; n++ {
 		name := fmt.Sprintf("worker-%d", n)
