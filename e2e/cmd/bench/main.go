@@ -33,10 +33,11 @@ func main() {
 	rates := flag.String("rates", "20,50,100", "calls a second, separated by commas")
 	seconds := flag.Int("seconds", 20, "how long each measurement lasts")
 	profiles := flag.String("profile", "", "an existing directory for CPU profiles of our processes; they cost some CPU themselves")
+	against := flag.String("against", "", "another build of bin/asterism to measure beside this one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := &bench{length: time.Duration(*seconds) * time.Second, profiles: *profiles}
+	b := &bench{length: time.Duration(*seconds) * time.Second, profiles: *profiles, against: *against}
 	for r := range strings.SplitSeq(*rates, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(r))
 		if err != nil || n < 1 || n > 1000 {
@@ -116,6 +117,10 @@ func printRatios(w io.Writer, rows []row) {
 			fmt.Fprintf(w, "%3d/s, three processes: %s ms CPU a call (≤ 4.0), %.2f × the skeleton (≤ 1.5), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",
 				r.rate, measure.Ms(r.total()), float64(r.total())/float64(max(skeleton.total(), 1)),
 				(r.p50-plain.p50).Seconds()*1000, r.failed, plain.failed)
+			if other, ok := byName[otherName][r.rate]; ok {
+				fmt.Fprintf(w, "%3d/s, three processes: %+.2f ms CPU a call, p50 %+.1f ms against the other build\n",
+					r.rate, (r.total()-other.total()).Seconds()*1000, (r.p50-other.p50).Seconds()*1000)
+			}
 		case runName:
 			plain := byName[plainName+" B"][r.rate]
 			fmt.Fprintf(w, "%3d/s, asterism run:    %s ms CPU a call (≤ 2.0), p50 %+.1f ms against the dialplan (≤ 4), %d lost against %d\n",

@@ -18,6 +18,7 @@ import (
 const (
 	plainName    = "dialplan Playback"
 	splitName    = "asterism, 3 processes"
+	otherName    = "the same, other build"
 	runName      = "asterism run"
 	skeletonName = "message skeleton"
 
@@ -30,6 +31,7 @@ type bench struct {
 	rates    []int
 	length   time.Duration
 	profiles string // directory, empty for none
+	against  string // another build of the program, empty for none
 	dir      string
 	root     *telephony.Root
 	rows     []row
@@ -84,7 +86,7 @@ func (b *bench) prompt() error {
 func (b *bench) promptPath() string { return filepath.Join(b.dir, "prompt", "bench") }
 
 // start starts a platform whose Asterisk has the plain dialplan as well.
-func (b *bench) start(ctx context.Context, name string, split bool) (*stack.Stack, func(), error) {
+func (b *bench) start(ctx context.Context, name, binary string, split bool) (*stack.Stack, func(), error) {
 	address, release, err := telephony.Loopback()
 	if err != nil {
 		return nil, nil, err
@@ -95,7 +97,7 @@ func (b *bench) start(ctx context.Context, name string, split bool) (*stack.Stac
 		return nil, nil, err
 	}
 	s, err := stack.Start(ctx, stack.Options{
-		Dir: filepath.Join(b.dir, name), Split: split, Addresses: []string{address},
+		Dir: filepath.Join(b.dir, name), Binary: binary, Split: split, Addresses: []string{address},
 		HTTP: platform + ":8080", NATS: platform + ":4222",
 		Storage: stack.Storage{Dir: filepath.Join(b.dir, "storage")},
 		Set:     []string{"log.level=warn", fmt.Sprintf("http.pprof=%v", b.profiles != "")},
@@ -126,7 +128,7 @@ func (b *bench) start(ctx context.Context, name string, split bool) (*stack.Stac
 // split measures the dialplan, the platform as three processes, and the
 // skeleton on the same NATS.
 func (b *bench) split(ctx context.Context) error {
-	s, stop, err := b.start(ctx, "split", true)
+	s, stop, err := b.start(ctx, "split", "", true)
 	if err != nil {
 		return err
 	}
@@ -134,12 +136,29 @@ func (b *bench) split(ctx context.Context) error {
 	if err := b.warm(ctx, s); err != nil {
 		return err
 	}
+	var other *stack.Stack
+	if b.against != "" {
+		o, stop, err := b.start(ctx, "other", b.against, true)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		other = o
+		if err := b.warm(ctx, other); err != nil {
+			return err
+		}
+	}
 	for _, rate := range b.rates {
 		if err := b.measure(ctx, s, plainName+" A", "plain", rate); err != nil {
 			return err
 		}
 		if err := b.measure(ctx, s, splitName, "1000", rate, "gateway-1", "worker-1", "nats-1"); err != nil {
 			return err
+		}
+		if other != nil {
+			if err := b.measure(ctx, other, otherName, "1000", rate, "gateway-1", "worker-1", "nats-1"); err != nil {
+				return err
+			}
 		}
 		r, err := b.skeleton(ctx, s, rate)
 		if err != nil {
@@ -152,7 +171,7 @@ func (b *bench) split(ctx context.Context) error {
 
 // single measures the dialplan and "asterism run".
 func (b *bench) single(ctx context.Context) error {
-	s, stop, err := b.start(ctx, "single", false)
+	s, stop, err := b.start(ctx, "single", "", false)
 	if err != nil {
 		return err
 	}
