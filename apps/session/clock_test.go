@@ -62,6 +62,14 @@ func TestClocks(t *testing.T) {
 			time.Sleep(time.Second)
 			stop(proxy.ErrClosed)
 		}, apps.EndedByHangup, time.Second},
+		{"no news of the end, and each sound of a list says that it started", func(n *node, c *aritest.Caller, zero time.Time, stop context.CancelCauseFunc) {
+			n.raise(c, "PlaybackStarted", zero, playbackPart(c, "playing"))
+			time.Sleep(500 * time.Millisecond)
+			n.raise(c, "PlaybackContinuing", zero.Add(500*time.Millisecond), playbackPart(c, "continuing"))
+			n.raise(c, "PlaybackStarted", zero.Add(500*time.Millisecond), playbackPart(c, "playing"))
+			time.Sleep(500 * time.Millisecond)
+			stop(proxy.ErrClosed)
+		}, apps.EndedByHangup, time.Second},
 		{"the playback ends before the hang-up is told", func(n *node, c *aritest.Caller, zero time.Time, _ context.CancelCauseFunc) {
 			n.raise(c, "PlaybackStarted", zero, playbackPart(c, "playing"))
 			time.Sleep(time.Second)

@@ -36,7 +36,7 @@ type header struct {
 	Revision string          `json:"rev,omitempty"` // of the configuration
 	Restarts int             `json:"re,omitempty"`  // of this stage, since it did not match its journal
 	Heard    uint64          `json:"hd,omitempty"`  // the last event that is accounted for
-	Keys     []typedKey      `json:"ks,omitempty"`   // typed until then, and not used up
+	Keys     []typedKey      `json:"ks,omitempty"`  // typed until then, and not used up
 	Received int             `json:"kr,omitempty"`  // how many keys were typed
 	Used     int             `json:"ku,omitempty"`  // how many of them were used up
 	Answered bool            `json:"up,omitempty"`

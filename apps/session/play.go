@@ -305,7 +305,9 @@ func (p *playing) clock(sig signal) {
 		return
 	case sig.kind == sigStarted:
 		p.pos.begin(sig.at)
-		p.starts = sig.at
+		if p.starts.IsZero() && p.went == 0 && !p.adopted { // each sound of a list starts
+			p.starts = sig.at
+		}
 	case p.pos.at.IsZero() && !p.began.IsZero() && sig.came.After(p.began):
 		p.pos.begin(sig.at.Add(p.began.Sub(sig.came)))
 	}

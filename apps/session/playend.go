@@ -245,7 +245,7 @@ func (p *playing) failed(ctx context.Context, sound int, detail string) (apps.Pl
 // interrupted is the end of a playback whose context has ended. When the call
 // goes on, the playback is stopped.
 func (p *playing) interrupted(ctx context.Context) (apps.Played, error) {
-	if p.adopted {
+	if p.adopted && !p.s.isMoved() { // who has the call now sees the rest of it
 		return p.late(ctx)
 	}
 	over := false

@@ -1,12 +1,10 @@
 package sim
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"asterism/apps"
@@ -26,6 +24,7 @@ type caller struct {
 	left    time.Time // when he hung up
 
 	// guarded by the world's lock
+	booked   map[string]string // outside the node, by name: the key and the value
 	records  []json.RawMessage
 	refusals int
 }
@@ -49,6 +48,7 @@ var kinds = []struct {
 	{"control", (*caller).planControl},
 	{"missing", (*caller).planMissing},
 	{"collect", (*caller).planCollect},
+	{"tour", (*caller).planTour},
 }
 
 // invite plans a world's calls.
@@ -153,7 +153,7 @@ func (c *caller) planStop() {
 
 func (c *caller) planControl() {
 	w := c.w
-	c.req.Sounds = c.prompts(1, 10*time.Second, 15*time.Second)
+	c.req.Sounds = c.prompts(1, 15*time.Second, 25*time.Second)
 	c.req.Loop = 1
 	c.req.Controls = apps.Controls{Pause: "5", Restart: "0", Forward: "6", Back: "4", Skip: 2 * time.Second}
 	at := time.Duration(0)
@@ -181,39 +181,22 @@ func (c *caller) planCollect() {
 	}
 }
 
-// lookup finds the flows of a worker: those that there are, and some that only
-// the simulation has.
-func (w *world) lookup(*life) func(string) (apps.Action, bool) {
-	return func(name string) (apps.Action, bool) {
-		if name == "Collect" {
-			return apps.Action{Name: name, Flow: collect}, true
-		}
-		return apps.Lookup(name)
-	}
-}
+// stops is how many stages a tour has.
+const stops = 4
 
-// collect takes keys until "#", with a prompt after every third, during which
-// keys may be typed ahead.
-func collect(ctx context.Context, env apps.Env, call apps.Call, req apps.Request) error {
-	if err := call.Answer(ctx); err != nil {
-		return err
+func (c *caller) planTour() {
+	w := c.w
+	c.req.Action = "Tour"
+	c.req.Sounds = c.prompts(stops, 300*time.Millisecond, 3*time.Second)
+	c.req.Loop = 1 // what is to be heard: each once
+	at := time.Duration(0)
+	for range w.roll(c.source, 5) {
+		at += w.between(c.source, 10*time.Millisecond, 3*time.Second)
+		key := string("0123456789"[w.roll(c.source, 10)])
+		w.after(at, func() { c.press(key) })
 	}
-	var got strings.Builder
-	for {
-		if got.Len()%3 == 0 {
-			if _, err := call.Play(ctx, apps.PlayRule{Sounds: req.Sounds}); err != nil {
-				return err
-			}
-		}
-		key, err := call.Pause(ctx, 8*time.Second, apps.AllKeys)
-		if err != nil {
-			return err
-		}
-		if key == "#" {
-			env.Note("collected", "keys", got.String())
-			return nil
-		}
-		got.WriteString(key)
+	if w.chance(c.source, 300) {
+		w.after(w.between(c.source, 0, 12*time.Second), c.leave)
 	}
 }
 

@@ -261,38 +261,58 @@ func (c *caller) obeyed(o outcome) {
 			}
 		}
 	case "control":
-		for keys, operations := range map[string][]string{"5": {"pause", "unpause"}, "0": {"restart"}, "6": {"forward"}, "4": {"reverse"}} {
-			done, meant := 0, 0
-			for _, op := range operations {
-				done += c.w.done(c.session + " " + op)
-			}
-			for _, k := range c.keys {
-				if k.key == keys {
-					meant++
-				}
-			}
-			if done > meant {
-				c.fault("%v was done %d times, its key pressed %d times", operations, done, meant)
-			}
+		for key, operations := range map[string][]string{"5": {"pause", "unpause"}, "0": {"restart"}, "6": {"forward"}, "4": {"reverse"}} {
+			c.controlled(key, operations)
 		}
 	case "collect":
-		c.collected(o.field("collected", "keys"))
+		if c.left.IsZero() {
+			c.collected(o.field("collected", "keys") + "#")
+		}
+	case "tour":
+		c.toured(o)
+	}
+}
+
+// settled is how long before the end of a call everything must have been well
+// for a key to have had its effect: a lost worker is replaced meanwhile.
+const settled = 12 * time.Second
+
+// controlled compares how often a control was done with how often its key was
+// pressed while there was something to control.
+func (c *caller) controlled(key string, operations []string) {
+	done, most, least := 0, 0, 0
+	for _, op := range operations {
+		done += c.w.done(c.session + " " + op)
+	}
+	heard := c.phone.State().Heard
+	for _, k := range c.keys {
+		if k.key != key {
+			continue
+		}
+		most++
+		if len(heard) > 0 && k.at.After(heard[0].From) && heard[len(heard)-1].Until.Sub(k.at) > settled && !c.unsure(k) {
+			least++
+		}
+	}
+	if done < least || done > most {
+		c.fault("%v was done %d times; its key was pressed %d times, %d of them in time", operations, done, most, least)
 	}
 }
 
 // collected compares the keys that the flow was given with those pressed: all
 // of them, in their order, less those that Asterisk may not have told of.
 func (c *caller) collected(got string) {
-	if c.left.IsZero() && !c.explains(got+"#", c.keys) {
-		typed := ""
-		for _, k := range c.keys {
-			typed += k.key
-			if c.unsure(k) {
-				typed += "?"
-			}
-		}
-		c.fault("the flow was given %q of what was pressed: %s", got, typed)
+	if c.explains(got, c.keys) {
+		return
 	}
+	typed := ""
+	for _, k := range c.keys {
+		typed += k.key
+		if c.unsure(k) {
+			typed += "?"
+		}
+	}
+	c.fault("the flow was given %q of what was pressed: %s", got, typed)
 }
 
 // explains reports whether keys can have made the flow get just this. What was
@@ -307,4 +327,18 @@ func (c *caller) explains(got string, keys []pressed) bool {
 		return true
 	}
 	return c.unsure(keys[0]) && c.explains(got, keys[1:])
+}
+
+// toured looks at the end of a tour.
+func (c *caller) toured(o outcome) {
+	c.w.mu.Lock()
+	booked := len(c.booked)
+	c.w.mu.Unlock()
+	if !c.left.IsZero() {
+		return
+	}
+	if booked != stops+1 {
+		c.fault("%d bookings were made, expected %d: %+v", booked, stops+1, o)
+	}
+	c.collected(o.field("toured", "keys"))
 }

@@ -24,6 +24,7 @@ var allMisfortunes = []misfortune{
 	{"worker cut off", 3, (*world).cutWorker},
 	{"gateway cut off", 2, (*world).cutGateway},
 	{"NATS restart", 2, (*world).restartNATS},
+	{"Asterisk crash", 1, (*world).crashAsterisk},
 }
 
 // trouble plans the misfortunes of the world.
@@ -155,6 +156,24 @@ func (w *world) cut(source, name string, conn *proxy.Conn, d time.Duration) {
 func (w *world) link(name string, conn *proxy.Conn, state proxy.LinkState) {
 	w.note("the link of %s is %s", name, [...]string{"up", "SILENT", "DOWN"}[state])
 	w.bus.SetLink(conn, state)
+}
+
+// crashAsterisk ends all calls, as far as the callers are concerned.
+func (w *world) crashAsterisk(source string) {
+	w.note("Asterisk CRASHES")
+	w.deafen()
+	for _, c := range w.callers {
+		if c.phone != nil && c.left.IsZero() && !c.phone.State().Ended {
+			c.left = time.Now()
+		}
+	}
+	w.srv.Faults().Crash()
+	w.after(w.between(source, 100*time.Millisecond, 3*time.Second), func() {
+		w.note("Asterisk starts")
+		if err := w.srv.Faults().Restart(); err != nil {
+			w.fault("Asterisk: %v", err)
+		}
+	})
 }
 
 func (w *world) restartNATS(source string) {

@@ -68,3 +68,25 @@ func (o *owners) arrives(w *world, m *message) {
 func later(a, b proxy.Token) bool {
 	return a.Boot > b.Boot || (a.Boot == b.Boot && a.Epoch > b.Epoch)
 }
+
+// book takes in that a worker has done something outside the node. It may be
+// done again, with the same key.
+func (w *world) book(l *life, key, name, value string) error {
+	session := proxy.SessionOf(key)
+	w.note("» %s: %s books %s as %s", session, l.name, name, key)
+	w.mu.Lock()
+	c, holder := w.callerOf(session), w.owners.holder[session]
+	if c.booked == nil {
+		c.booked = make(map[string]string)
+	}
+	was, again := c.booked[name]
+	c.booked[name] = key + " " + value
+	w.mu.Unlock()
+	if holder != l.name {
+		w.fault("» %s: %s booked %s although %s has the call", session, l.name, name, holder)
+	}
+	if again && was != key+" "+value {
+		w.fault("» %s: %s was booked as %q and then as %q", session, name, was, key+" "+value)
+	}
+	return nil
+}
