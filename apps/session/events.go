@@ -7,6 +7,7 @@ import (
 
 	"asterism/apps"
 	"asterism/ari"
+	"asterism/ari/proxy"
 )
 
 // signal is an event that a waiting verb wants to know of.
@@ -94,7 +95,7 @@ func (s *session) Event(seq uint64, raw []byte) {
 }
 
 // eventDraining is the gateway's own event: its node's time has run out.
-const eventDraining = "AsterismDraining"
+const eventDraining = proxy.EventDraining
 
 // saw notes that an event was taken in.
 func (s *session) saw(seq uint64) {

@@ -310,8 +310,9 @@ func (s *session) lastSeq() uint64 {
 	return s.seq
 }
 
+// onlyLooks reports whether a command's result is not kept.
 func onlyLooks(c proxy.Command) bool {
-	return !slices.ContainsFunc(c.Steps, func(s proxy.Step) bool { return s.Method != http.MethodGet }) && len(c.Steps) > 0
+	return len(c.Records) == 0 && !slices.ContainsFunc(c.Steps, func(s proxy.Step) bool { return s.Method != http.MethodGet }) && len(c.Steps) > 0
 }
 
 // undone is a call that the flow has handed to the test, and that outlives the

@@ -426,7 +426,7 @@ func TestJournalsThatCannotBeReplayed(t *testing.T) {
 		{"a gap", []string{head, `{"e":2,"v":"play"}`}, "it is about verb 2, and there are 0 before it"},
 		{"a verb twice", []string{head, `{"b":1,"v":"play"}`, `{"e":1,"v":"pause"}`}, "verb 1 is play, and then pause"},
 		{"a verb behind one without an end", []string{head, `{"b":1,"v":"play"}`, `{"b":2,"v":"play"}`}, "verb 2 comes after one that has not ended"},
-		{"a bad header", []string{`{"f":1,"a":"Test","k":[[1,"x"]]}`}, `"x" is no key`},
+		{"a bad header", []string{`{"f":1,"a":"Test","ks":[[1,"x"]]}`}, `"x" is no key`},
 		{"a state that does not fit", []string{`{"f":1,"a":"Test","n":1,"s":"count","st":{"Old":1}}`}, `unknown field "Old"`},
 	}
 	for _, tt := range tests {

@@ -287,12 +287,22 @@ func (v *verbRun) lookForChannel(ctx context.Context, why string) error {
 	return nil
 }
 
-// look asks how things are. The gateway keeps no results of that.
+// look asks how things are. The gateway keeps the result only when journal
+// records came with the question; the answer to that of an earlier worker is
+// out of date, and it is asked again.
 func (v *verbRun) look(ctx context.Context, why string, steps ...proxy.Step) (proxy.Result, error) {
 	v.s.pool.metrics.looks.WithLabelValues(why).Inc()
-	v.looks++
-	return v.do(ctx, "look"+strconv.Itoa(v.looks), steps...)
+	for {
+		v.looks++
+		r, err := v.do(ctx, "look"+strconv.Itoa(v.looks), steps...)
+		if err != nil || !r.Again || v.looks > maxLooks {
+			return r, err
+		}
+	}
 }
+
+// maxLooks bounds the looks of earlier workers whose answers are out of date.
+const maxLooks = 10_000
 
 // Pause implements [apps.Call].
 func (s *session) Pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (string, error) {
