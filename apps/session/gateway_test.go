@@ -131,8 +131,8 @@ func (n *node) deliver(id string, h ari.Header, raw []byte) {
 	switch {
 	case h.Type == "ChannelDtmfReceived" && h.ChannelID == id:
 		k.digits = append(k.digits, proxy.Digit{Seq: e.seq, Key: h.Digit, At: h.Timestamp})
-	case h.Type == "StasisEnd" && h.ChannelID == id:
-		k.gone = &e
+	case strings.Contains("ChannelHangupRequest StasisEnd", h.Type) && h.ChannelID == id:
+		k.gone = &e // they come together; a new worker hears of the second at once
 	}
 	if s := n.sessions[id]; s != nil {
 		s.Event(e.seq, e.raw)
@@ -171,10 +171,10 @@ func (n *node) point(k *kept, l *memoryLink, at string) bool {
 	if died != nil {
 		died(f == isReleased)
 	}
-	l.cancel(proxy.ErrMoved)
 	if f != isReleased {
-		n.assign(k, true)
+		n.assign(k, true) // first, so that somebody runs the call at any time
 	}
+	l.cancel(proxy.ErrMoved)
 	return true
 }
 

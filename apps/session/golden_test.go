@@ -63,6 +63,7 @@ func listens(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Request, _ 
 }
 
 func goldenNode(t *testing.T) *node {
+	t.Helper()
 	n := newNode(t, golden)
 	n.stages = []apps.Stage{apps.StageOf("listen", listens)}
 	n.media["welcome"] = medium{length: 3 * time.Second}
