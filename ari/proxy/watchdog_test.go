@@ -13,7 +13,9 @@ func TestWatchdog(t *testing.T) {
 		var barked atomic.Int64
 		start := time.Now()
 		g := &Gateway{opts: GatewayOptions{OnHang: func() { barked.Store(int64(time.Since(start))) }}, arbiter: NewArbiter(1, 1)}
+		g.mu.Lock()
 		g.timer = time.AfterFunc(tickEvery, g.tick)
+		g.mu.Unlock()
 		defer g.timer.Stop()
 		go g.watch(t.Context())
 		time.Sleep(time.Minute + tickEvery/2)
