@@ -95,6 +95,10 @@ type ClusterOptions struct {
 // clusterUser is who servers log in to one another as.
 const clusterUser = "server"
 
+// routeErrorReports is how often, in tries of about a second, it is said that
+// another server is away.
+const routeErrorReports = 60
+
 // Server is an embedded NATS server with one account, in which every role has
 // a user of its name.
 type Server struct {
@@ -215,6 +219,7 @@ func (o *ServerOptions) join(opts *server.Options) error {
 		Name: "asterism", Host: c.Host, Port: c.Port, Username: clusterUser, Password: c.Password,
 		TLSConfig: c.TLS, ConnectRetries: math.MaxInt32,
 	}
+	opts.ReconnectErrorReports = routeErrorReports
 	for _, route := range c.Routes {
 		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: route, User: url.UserPassword(clusterUser, c.Password)})
 	}

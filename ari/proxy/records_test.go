@@ -346,9 +346,9 @@ func TestRecordsOutliveTheLossOfOneServer(t *testing.T) {
 	c.k.o.Replicas = servers
 	first := c.close(1).ID
 	c.eventually("the first was delivered", func() bool { return c.k.waiting() == 0 }) // takes an election or two
-	// The one that the gateway is connected to.
+	lost := natsOf(conn).ConnectedUrl()
 	for i, url := range urls {
-		if url == natsOf(conn).ConnectedUrl() {
+		if url == lost {
 			all[i].Close()
 		} else {
 			c.nats = all[i]

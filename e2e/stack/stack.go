@@ -228,6 +228,9 @@ func (s *Stack) Processes() []*Process { return s.all }
 // SIP returns the SIP address of the n-th node, from 1: host:port.
 func (s *Stack) SIP(n int) string { return net.JoinHostPort(s.o.Addresses[n-1], "5060") }
 
+// NATS is where NATS listens when the roles are split.
+func (s *Stack) NATS() string { return s.o.NATS }
+
 // ConfigPath is the configuration that the processes were started with; with
 // it, tools such as "asterism media" reach the same storage.
 func (s *Stack) ConfigPath() string { return s.o.configPath() }
