@@ -9,6 +9,15 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
+# For make chaos: empty FAULTS are all, SEED=0 makes one up.
+SEED    ?= 0
+ROUNDS  ?= 20
+ROUND   ?= 0
+CALLS   ?= 50
+FAULTS  ?=
+BRIEF   ?= 0
+REPORT  ?= .run/chaos.json
+
 # For make run.
 NODES   ?= 1
 SPLIT   ?= 0
@@ -20,7 +29,7 @@ GO_BUILD := go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # End-to-end tests share ports and CPU with one another: one package at a time.
 E2E_PACKAGES := ./e2e/... ./ari/... ./storage/... ./asterisk-conf/...
 
-.PHONY: help run test test-parts test-quick test-unit test-e2e lint fmt generate vuln bench bench-scale build telephony clean distclean
+.PHONY: help run test test-parts test-quick test-unit test-e2e lint fmt generate vuln bench bench-scale chaos rolling build telephony clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +72,12 @@ bench: build telephony ## Measure calls a second beside a plain dialplan, one ta
 
 bench-scale: build ## Measure 50,000 calls on 100 simulated Asterisks
 	go run ./e2e/cmd/benchscale
+
+chaos: build telephony ## Break the platform under calls and listen (SEED=7 ROUNDS=20 CALLS=50 FAULTS=kill-worker,…)
+	go run ./e2e/cmd/chaos -seed '$(SEED)' -rounds '$(ROUNDS)' -round '$(ROUND)' -calls '$(CALLS)' -faults '$(FAULTS)' -brief='$(BRIEF)' -out '$(REPORT)'
+
+rolling: build telephony ## Restart three workers one after the other for two minutes at 20 calls a second
+	go test -tags e2e -count=1 -timeout 15m -v -run TestRollingRestart ./e2e/chaos -args -rolling 2m
 
 build: ## Build bin/asterism
 	@$(GO_BUILD) -o bin/asterism ./cmd/asterism

@@ -38,6 +38,9 @@ type fault struct {
 	back string
 }
 
+// secondSignal is how long after the first SIGTERM the second one comes.
+const secondSignal = 100 * time.Millisecond
+
 func moment(*rand.Rand, bool) time.Duration { return 0 }
 
 // fixed is a length, and another for the quick suite.
@@ -80,10 +83,15 @@ var faults = []*fault{
 		},
 	},
 	{
-		name: "upgrade-gateway", about: "gateway upgraded: SIGTERM and start", limit: 5 * time.Second, length: moment,
+		name: "upgrade-gateway", about: "gateway upgraded: SIGTERM twice and start", limit: 5 * time.Second, length: moment,
 		deaf: true, forgets: true, refuses: true, back: "gateway-1",
-		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
-			return nil, r.stack.Process("gateway-1").Replace(syscall.SIGTERM)
+		strike: func(ctx context.Context, r *round) (func(context.Context) error, error) {
+			// The second one leaves the calls to who comes next.
+			if err := r.stack.Process("gateway-1").Replace(syscall.SIGTERM); err != nil {
+				return nil, err
+			}
+			sleep(ctx, secondSignal, nil)
+			return nil, r.signal("gateway-1", syscall.SIGTERM)
 		},
 	},
 	{

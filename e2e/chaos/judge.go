@@ -91,6 +91,7 @@ func judge(p *placed, w window, ps *prompts) (verdict, []reading) {
 		v.fails("the far end gave the call up: %s", p.ending())
 		return v, heard
 	}
+	p.judgeHoles(&v, heard)
 	if p.plan.kind == controls {
 		p.judgeMoves(&v, w, ps, heard)
 		return v, heard
@@ -114,6 +115,22 @@ func judge(p *placed, w window, ps *prompts) (verdict, []reading) {
 	p.judgeOrder(&v, w, inOrder(p.plan.expected(len(known)), known))
 	p.judgeStop(&v, w)
 	return v, heard
+}
+
+// frame is how much sound a packet holds.
+const frame = 20 * time.Millisecond
+
+// judgeHoles judges what is missing in the middle of prompts: no more than the
+// network has lost.
+func (p *placed) judgeHoles(v *verdict, heard []reading) {
+	missing := time.Duration(0)
+	for _, r := range heard {
+		missing += r.missing
+	}
+	if missing > time.Duration(p.rx.Lost+1)*frame {
+		v.Cut++
+		v.fails("%v are missing in the middle of prompts, and %d packets were lost", missing, p.rx.Lost)
+	}
 }
 
 // refusedBefore judges a call that ended before anything was heard.

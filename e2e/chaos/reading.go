@@ -23,8 +23,9 @@ type reading struct {
 	at, end  time.Duration // in what was heard
 	from, to time.Duration // in the prompt, of its first and last sound heard
 	moves    []move
-	whole    bool // from its first sound to its last without a move
-	begins   bool // with its first sound
+	whole    bool          // from its first sound to its last without a move
+	begins   bool          // with its first sound
+	missing  time.Duration // in its middle
 }
 
 // move is a place where a prompt did not just go on.
@@ -53,10 +54,11 @@ func readings(words *hear.Vocabulary, parts []hear.Part, moves bool) []reading {
 					all[n].moves = append(all[n].moves, m)
 				}
 				all[n].end, all[n].to = p.End(), p.To
+				all[n].missing += p.Missing
 				continue
 			}
 		}
-		all = append(all, reading{prompt: p.Prompt, at: p.At, end: p.End(), from: p.From, to: p.To})
+		all = append(all, reading{prompt: p.Prompt, at: p.At, end: p.End(), from: p.From, to: p.To, missing: p.Missing})
 	}
 	for i := range all {
 		r := &all[i]
