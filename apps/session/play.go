@@ -305,8 +305,11 @@ func (p *playing) clock(sig signal) {
 		return
 	case sig.kind == sigStarted:
 		p.pos.begin(sig.at)
-		if p.starts.IsZero() && p.went == 0 && !p.adopted { // each sound of a list starts
+if p.starts.IsZero() && p.went == 0 && !p.adopted { // each sound of a list starts
 			p.starts = sig.at
+			if !sig.old && !p.began.IsZero() { // about when it began, however late the news of it is
+				p.skew, p.synced = sig.at.Sub(p.began), true
+			}
 		}
 	case p.pos.at.IsZero() && !p.began.IsZero() && sig.came.After(p.began):
 		p.pos.begin(sig.at.Add(p.began.Sub(sig.came)))
@@ -396,7 +399,11 @@ func (p *playing) control(ctx context.Context, sig signal, operation string, fol
 	if err == nil && r.Err(1) == nil {
 		// A key that was heard late has done its work when this was carried
 		// out, not when it was pressed.
-		p.pos.to(time.Now().Add(p.skew - r.Age))
+		if p.synced {
+			p.pos.to(time.Now().Add(p.skew - r.Age))
+		} else {
+			p.pos.moved = true // nobody knows how far it had come
+		}
 		follow()
 	}
 	return err
