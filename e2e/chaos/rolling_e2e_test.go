@@ -80,6 +80,7 @@ func TestRollingRestart(t *testing.T) {
 // roll restarts one worker after the other until it is told to stop, and says
 // how many.
 func roll(t *testing.T, s *stack.Stack, stop <-chan struct{}) int {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	for n := 0; ; n++ {
