@@ -162,6 +162,11 @@ func TestVisitSurvives(t *testing.T) {
 	visit(t, nil, func(n *node, s *shop, c *aritest.Caller) {
 		wantVisit(t, n, s, c)
 		points = n.points
+		for _, k := range n.calls { // of the last stage alone
+			if journal := string(slices.Concat(k.journal...)); strings.Count(journal, `"f":1`) != 1 || !strings.Contains(journal, `"n":3`) {
+				t.Errorf("the journal is %s", journal)
+			}
+		}
 		if s.ran != 5 {
 			t.Errorf("%d functions were run, want 5", s.ran)
 		}
