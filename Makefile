@@ -23,13 +23,17 @@ NODES   ?= 1
 SPLIT   ?= 0
 WORKERS ?= 1
 
+# For make soak.
+SEEDS ?= 10000
+FIRST ?= 200
+
 TOOLS   := $(CURDIR)/.runtime/bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GO_BUILD := go build -trimpath -ldflags '-X main.version=$(VERSION)'
 # End-to-end tests share ports and CPU with one another: one package at a time.
 E2E_PACKAGES := ./e2e/... ./ari/... ./storage/... ./asterisk-conf/...
 
-.PHONY: help run test test-parts test-quick test-unit test-e2e lint fmt generate vuln bench bench-scale chaos rolling build telephony clean distclean
+.PHONY: help run test test-parts test-quick test-unit test-e2e lint fmt generate vuln soak bench bench-scale chaos rolling build telephony clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +70,9 @@ generate: ## Write generated code anew
 
 vuln: $(TOOLS)/govulncheck ## Look for known vulnerabilities (VULNDB=file:///… when offline)
 	@./e2e/vuln.sh '$(TOOLS)/govulncheck' '$(VULNDB)'
+
+soak: ## Simulate many worlds of crashes, pauses and lost messages (SEEDS=10000 FIRST=200)
+	go test ./e2e/sim -run '^TestWorlds$$' -count=1 -timeout 0 -sim.first '$(FIRST)' -sim.seeds '$(SEEDS)'
 
 bench: build telephony ## Measure calls a second beside a plain dialplan, one table
 	go run ./e2e/cmd/bench

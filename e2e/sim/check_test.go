@@ -243,8 +243,15 @@ func (c *caller) stopped() bool {
 }
 
 // unsure reports whether a key may not have been heard of: while the events of
-// Asterisk get lost it tells nobody, and later not either.
-func (c *caller) unsure(k pressed) bool { return c.w.disturbedIn(k.at, k.at.Add(time.Millisecond)) }
+// Asterisk get lost it tells nobody, and later not either; and what a gateway
+// knows of a call that nobody has taken it loses with its life.
+func (c *caller) unsure(k pressed) bool {
+	began, ok := c.w.owners.began[c.session]
+	if early := !ok || !k.at.After(began); early && c.w.disturbedIn(k.at, time.Now()) {
+		return true
+	}
+	return c.w.disturbedIn(k.at, k.at.Add(time.Millisecond))
+}
 
 // obeyed looks at what became of the caller's keys.
 func (c *caller) obeyed(o outcome) {

@@ -1,11 +1,16 @@
 package sim
 
-import "asterism/ari/proxy"
+import (
+	"time"
+
+	"asterism/ari/proxy"
+)
 
 // owners watches who may act for each session, by reading the network.
 type owners struct {
 	token  map[string]proxy.Token // of the latest assignment of each session
 	asked  map[string]question    // by the subject for the answer
+	began  map[string]time.Time   // when that was for the first time
 	holder map[string]string      // to whom that went
 }
 
@@ -17,7 +22,7 @@ type question struct {
 }
 
 func newOwners() owners {
-	return owners{token: make(map[string]proxy.Token), asked: make(map[string]question), holder: make(map[string]string)}
+	return owners{token: make(map[string]proxy.Token), asked: make(map[string]question), holder: make(map[string]string), began: make(map[string]time.Time)}
 }
 
 // sent looks at a message that leaves.
@@ -50,6 +55,9 @@ func (o *owners) sent(w *world, m *message) {
 func (o *owners) given(w *world, session string, t proxy.Token, to string) {
 	if !later(t, o.token[session]) && (t != o.token[session] || to != o.holder[session]) {
 		w.fault("%s was given to %s with the token %v; %s has %v", session, to, t, o.holder[session], o.token[session])
+	}
+	if _, ok := o.began[session]; !ok {
+		o.began[session] = time.Now()
 	}
 	o.token[session], o.holder[session] = t, to
 }

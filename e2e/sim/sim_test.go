@@ -17,7 +17,7 @@ import (
 var (
 	seeds    = flag.Int("sim.seeds", 200, "how many worlds TestWorlds runs")
 	only     = flag.Int64("sim.seed", -1, "run this world alone and print its course")
-	many     = flag.Int("sim.many", 1, "there are fewer misfortunes than this")
+	many     = flag.Int("sim.many", 9, "there are fewer misfortunes than this")
 	kind     = flag.String("sim.kinds", "", "only misfortunes named here")
 	firstOne = flag.Uint64("sim.first", 0, "the first seed")
 )
