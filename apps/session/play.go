@@ -305,7 +305,7 @@ func (p *playing) clock(sig signal) {
 		return
 	case sig.kind == sigStarted:
 		p.pos.begin(sig.at)
-if p.starts.IsZero() && p.went == 0 && !p.adopted { // each sound of a list starts
+		if p.starts.IsZero() && p.went == 0 && !p.adopted { // each sound of a list starts
 			p.starts = sig.at
 			if !sig.old && !p.began.IsZero() { // about when it began, however late the news of it is
 				p.skew, p.synced = sig.at.Sub(p.began), true

@@ -617,12 +617,13 @@ func TestRestart(t *testing.T) {
 
 func TestSilence(t *testing.T) {
 	f := newFixture(t, nil)
-	for _, d := range []time.Duration{time.Millisecond, 250 * time.Millisecond, 3 * time.Second} {
+	for _, asked := range []time.Duration{time.Millisecond, 19 * time.Millisecond, 20 * time.Millisecond, 250 * time.Millisecond, 3 * time.Second} {
 		for range 2 {
-			file, err := f.Silence(t.Context(), d)
+			file, err := f.Silence(t.Context(), asked)
 			if err != nil {
 				t.Fatal(err)
 			}
+			d := max(asked, 20*time.Millisecond) // Asterisk plays nothing shorter.
 			if h := readHeader(t, file.Path+".wav"); h.Duration() != d || file.Duration != d || h.SampleRate != 8000 {
 				t.Errorf("%v: %+v, %+v", d, file, h)
 			}

@@ -206,7 +206,12 @@ func finish(file *os.File, failed error) error {
 	return errors.Join(file.Chmod(0o644), file.Sync(), file.Close())
 }
 
-// Silence returns a file of exactly that much silence, 1 ms to 10 min.
+// leastSilence is what a file must hold at least: Asterisk fails to play one
+// that is shorter than a frame.
+const leastSilence = 20 * time.Millisecond
+
+// Silence returns a file of that much silence, 1 ms to 10 min; of less than
+// 20 ms it makes 20.
 func (c *Cache) Silence(ctx context.Context, d time.Duration) (File, error) {
 	ms := d.Milliseconds()
 	if ms < 1 || d > maxSilence {
@@ -215,6 +220,7 @@ func (c *Cache) Silence(ctx context.Context, d time.Duration) (File, error) {
 	if ctx.Err() != nil {
 		return File{}, context.Cause(ctx)
 	}
+	ms = max(ms, leastSilence.Milliseconds())
 	name := filepath.Join(silenceDir, fmt.Sprint(ms))
 	e, ok := c.store.use(name)
 	if !ok {
