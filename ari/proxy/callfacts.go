@@ -156,8 +156,8 @@ func (r *CallRecord) end(f *callFacts, flow *flowFacts, e *Ending) {
 		r.End, r.By, r.SIP, r.Reason = EndRefused, ByPlatform, f.refused.Status, f.refused.Reason
 	case e.Reason == reasonRestarted || e.Reason == reasonDead:
 		r.End, r.By, r.Reason = EndLost, ByNode, e.Reason
-	case r.End == "" && len(r.Workers) == 0 && e.Lost == "":
-		r.End = EndAbandoned
+	case r.End == "" && len(r.Workers) == 0:
+		r.End, r.Reason = EndAbandoned, e.Lost
 	case r.End == "":
 		r.End, r.Reason = EndLost, e.Lost
 	case r.Reason == "":

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"asterism/ari"
 )
 
 // lastRecord waits for the n-th record on the stream and returns it.
@@ -103,5 +105,90 @@ func TestCallRecords(t *testing.T) {
 		}
 		saved, err := s.load()
 		return err == nil && len(saved) == 0
+	})
+}
+
+// What ChannelHangupRequest says of who hung up, as Asterisk 22.10.1 says it.
+func TestWhoHungUp(t *testing.T) {
+	const (
+		bye       = `{"type":"ChannelHangupRequest","channel":{"id":"c"}}`
+		busy      = `{"type":"ChannelHangupRequest","cause":17,"channel":{"id":"c"}}`
+		cancelled = `{"type":"ChannelHangupRequest","cause":127,"tech_cause":487,"channel":{"id":"c"}}`
+		command   = `{"type":"ChannelHangupRequest","cause":32,"soft":true,"channel":{"id":"c"}}`
+		timeout   = `{"type":"ChannelHangupRequest","cause":2,"soft":true,"channel":{"id":"c"}}`
+		left      = `{"type":"StasisEnd","channel":{"id":"c","channelvars":{"RTPAUDIOQOS":"rxcount=5;txcount=7"}}}`
+	)
+	for _, c := range []struct {
+		name   string
+		events []string
+		by     EndedBy
+		cause  int
+		sip    int
+	}{
+		{"BYE", []string{bye, left}, ByCaller, 16, 0},
+		{"BYE with a Reason", []string{busy, left}, ByCaller, 17, 0},
+		{"CANCEL", []string{cancelled, left}, ByCaller, 127, 487},
+		{"command", []string{command, left}, ByPlatform, 0, 0},
+		{"Asterisk itself", []string{timeout, left}, ByNode, 0, 0},
+		{"sent to the dialplan", []string{left}, ByPlatform, 0, 0},
+		{"the first counts", []string{bye, command, left}, ByCaller, 16, 0},
+		{"nothing heard", nil, "", 0, 0},
+	} {
+		var f callFacts
+		for _, e := range c.events {
+			h, err := ari.Peek([]byte(e))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.heard(h.Type, []byte(e))
+		}
+		if f.by != c.by || f.cause != c.cause || f.sip != c.sip {
+			t.Errorf("%s: by %q, cause %d, SIP %d; expected %q, %d, %d", c.name, f.by, f.cause, f.sip, c.by, c.cause, c.sip)
+		}
+		if (f.rtp != nil) != (len(c.events) > 0) || f.ended.IsZero() != (len(c.events) == 0) {
+			t.Errorf("%s: RTP %+v, ended %v", c.name, f.rtp, f.ended)
+		}
+	}
+}
+
+// What each kind of end says.
+func TestHowCallsEnd(t *testing.T) {
+	g := &Gateway{opts: GatewayOptions{Node: "n"}}
+	ran := History{Workers: []string{"w.1"}}
+	for _, c := range []struct {
+		name    string
+		facts   callFacts
+		outcome string
+		ending  Ending
+		want    CallRecord
+	}{
+		{"gave up early", callFacts{by: ByCaller, cause: 127, sip: 487}, "", Ending{Lost: "gave up"}, CallRecord{End: EndAbandoned, By: ByCaller, Cause: 127, SIP: 487, Reason: "gave up"}},
+		{"Asterisk died", callFacts{}, `{"result":"hangup"}`, Ending{Reason: reasonDead, History: ran}, CallRecord{End: EndLost, By: ByNode, Reason: reasonDead}},
+		{"unheard", callFacts{}, `{"result":"hangup","error":"x"}`, Ending{Reason: reasonUnheard, History: ran}, CallRecord{End: EndHangup, Reason: reasonUnheard}},
+		{"flow lost", callFacts{by: ByPlatform}, "", Ending{Lost: "no worker", History: ran}, CallRecord{End: EndLost, By: ByPlatform, Reason: "no worker"}},
+		{"flow refused", callFacts{by: ByPlatform}, `{"result":"refused","error":"no sound","status":404}`, Ending{History: ran}, CallRecord{End: EndRefused, By: ByPlatform, SIP: 404, Reason: "no sound"}},
+		{"flow failed later", callFacts{by: ByPlatform, answered: logTime}, `{"result":"failed","error":"storage","status":503,"answered":true}`, Ending{History: ran}, CallRecord{End: "failed", By: ByPlatform, Reason: "storage"}},
+		{"malformed report", callFacts{by: ByCaller, cause: 16}, `{"result":`, Ending{History: ran}, CallRecord{End: EndLost, By: ByCaller, Cause: 16}},
+	} {
+		r := g.record(&call{id: "i", channel: "c", started: logTime, facts: c.facts}, []byte(c.outcome), c.ending)
+		if r.End != c.want.End || r.By != c.want.By || r.Cause != c.want.Cause || r.SIP != c.want.SIP || r.Reason != c.want.Reason {
+			t.Errorf("%s: got %+v, expected %+v", c.name, r, c.want)
+		}
+	}
+}
+
+func FuzzRTPStats(f *testing.F) {
+	f.Add([]byte(`"RTPAUDIOQOS":"ssrc=1;lp=2;rxjitter=0.003000;rxcount=303;txjitter=0.000125;txcount=300;rlp=1;rtt=0.020500"`))
+	f.Fuzz(func(t *testing.T, event []byte) {
+		s := rtpStats(event)
+		if s == nil {
+			return
+		}
+		if _, err := json.Marshal(s); err != nil {
+			t.Fatalf("%+v: %v", s, err)
+		}
+		if s.Received.Packets < 0 || s.Received.Lost < 0 || s.Sent.Packets < 0 || s.Sent.Lost < 0 || s.RTT < 0 || s.Sent.Jitter < 0 || s.Received.Jitter < 0 {
+			t.Fatalf("%+v", s)
+		}
 	})
 }

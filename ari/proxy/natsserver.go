@@ -42,7 +42,7 @@ func (r Role) Permissions(stream string) (publish, subscribe []string) {
 			"$JS.API.STREAM.INFO." + stream, "$JS.API.STREAM.MSG.GET." + stream, "$JS.API.DIRECT.GET." + stream + ".>",
 			"$JS.API.CONSUMER.*." + stream, "$JS.API.CONSUMER.*." + stream + ".>", "$JS.API.CONSUMER.MSG.NEXT." + stream + ".>",
 			"$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".>", "$JS.ACK." + stream + ".>",
-		}, []string{"_INBOX.>"}
+		}, []string{"_INBOX.>", "calls.*"}
 	}
 	return nil, nil
 }
