@@ -21,7 +21,8 @@ type caller struct {
 	phone   *aritest.Caller
 	session string
 	keys    []pressed
-	left    time.Time // when he hung up
+	left    time.Time // when he hung up, or was cut off
+	crashed bool      // by the end of Asterisk, or shortly before
 
 	// guarded by the world's lock
 	booked   map[string]string // outside the node, by name: the key and the value
@@ -208,6 +209,12 @@ func (w *world) recorded(session string, outcome json.RawMessage) {
 	if c := w.callerOf(session); c != nil {
 		c.records = append(c.records, slices.Clone(outcome))
 	}
+}
+
+func (w *world) isRecorded(c *caller) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(c.records)+c.refusals > 0
 }
 
 // refused takes in that a call was refused.

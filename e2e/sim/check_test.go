@@ -112,6 +112,9 @@ func (c *caller) judge() {
 		c.judgeMissing(st)
 		return
 	}
+	if o.Result != "done" && o.Result != "hangup" && !c.crashed {
+		c.fault("ended as %s", o.Result)
+	}
 	c.listen(st)
 	c.obeyed(o)
 }
@@ -257,14 +260,15 @@ func (c *caller) unsure(k pressed) bool {
 func (c *caller) obeyed(o outcome) {
 	switch c.kind {
 	case "stop":
-		if c.left.IsZero() && o.field("playback ended", "ended") != "digit" {
+		if o.field("playback ended", "ended") == "digit" {
+			return
+		}
+		if c.left.IsZero() {
 			c.fault("was not ended by a key: %+v", o)
 		}
-		if !c.left.IsZero() {
-			for _, k := range c.keys {
-				if k.key == "#" && !c.unsure(k) && c.left.Sub(k.at) > 10*time.Second {
-					c.fault("the key pressed at %v did not stop the playback", c.w.since(k.at))
-				}
+		for _, k := range c.keys {
+			if k.key == "#" && !c.unsure(k) && c.left.Sub(k.at) > 2*settled {
+				c.fault("the key pressed at %v did not stop the playback", c.w.since(k.at))
 			}
 		}
 	case "control":

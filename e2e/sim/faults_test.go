@@ -163,7 +163,11 @@ func (w *world) crashAsterisk(source string) {
 	w.note("Asterisk CRASHES")
 	w.deafen()
 	for _, c := range w.callers {
-		if c.phone != nil && c.left.IsZero() && !c.phone.State().Ended {
+		if c.phone == nil {
+			continue
+		}
+		c.crashed = c.crashed || !w.isRecorded(c)
+		if c.left.IsZero() && !c.phone.State().Ended {
 			c.left = time.Now()
 		}
 	}
