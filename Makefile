@@ -16,7 +16,8 @@ ROUND   ?= 0
 CALLS   ?= 50
 FAULTS  ?=
 BRIEF   ?= 0
-REPORT  ?= .run/chaos.json
+MINUTES ?= 0
+REPORT  ?= .run/chaos.md
 
 # For make run.
 NODES   ?= 1
@@ -80,8 +81,9 @@ bench: build telephony ## Measure calls a second beside a plain dialplan, one ta
 bench-scale: build ## Measure 50,000 calls on 100 simulated Asterisks
 	go run ./e2e/cmd/benchscale
 
-chaos: build telephony ## Break the platform under calls and listen (SEED=7 ROUNDS=20 CALLS=50 FAULTS=kill-worker,…)
-	go run ./e2e/cmd/chaos -seed '$(SEED)' -rounds '$(ROUNDS)' -round '$(ROUND)' -calls '$(CALLS)' -faults '$(FAULTS)' -brief='$(BRIEF)' -out '$(REPORT)'
+chaos: build telephony ## Break the platform under calls and listen (SEED=7 ROUNDS=20 CALLS=50 FAULTS=kill-worker,… MINUTES=20)
+	@$(GO_BUILD) -o bin/chaos ./e2e/cmd/chaos
+	@exec bin/chaos -minutes '$(MINUTES)' -seed '$(SEED)' -rounds '$(ROUNDS)' -round '$(ROUND)' -calls '$(CALLS)' -faults '$(FAULTS)' -brief='$(BRIEF)' -out '$(REPORT)'
 
 rolling: build telephony ## Restart three workers one after the other for two minutes at 20 calls a second
 	go test -tags e2e -count=1 -timeout 15m -v -run TestRollingRestart ./e2e/chaos -args -rolling 2m

@@ -14,6 +14,18 @@ type Report struct {
 	Seed  uint64 `json:"seed"`
 	Calls int    `json:"calls_per_round"`
 	Rows  []*Row `json:"faults"`
+
+	// Took is how long all rounds have taken so far, the start included.
+	Took time.Duration `json:"took_ns"`
+}
+
+// newReport is a report of rounds that are to come.
+func newReport(o Options, chosen []*fault) *Report {
+	r := &Report{Seed: o.Seed, Calls: o.Calls}
+	for _, f := range chosen {
+		r.Rows = append(r.Rows, &Row{Fault: f.name, About: f.about, LimitMS: f.limit.Milliseconds()})
+	}
+	return r
 }
 
 // Row is one fault, all rounds of it.
@@ -207,7 +219,8 @@ func spread(all []time.Duration) string {
 	return fmt.Sprintf("%.2f / %.2f s", sorted[(len(sorted)-1)/2].Seconds(), sorted[len(sorted)-1].Seconds())
 }
 
-// Markdown is the report as a table.
+// Markdown is the report as the table of docs/chaos.md, and what there is to be
+// said of it.
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| fault | rounds | calls | dropped | prompts cut and not repeated | prompts repeated | double actions | keys lost | pressed while nobody listens | refused (503) | control back, median / longest | limit |\n")
@@ -220,6 +233,11 @@ func (r *Report) Markdown() string {
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s | %.0f s |\n", row.About, row.Rounds, row.Calls,
 			row.Dropped, row.Cut+row.Forbidden, row.Repeated, row.Double, row.Lost, row.Unheard, row.Refused, spread(control), float64(row.LimitMS)/1000)
 	}
+	rounds, again := 0, 0
+	for _, row := range r.Rows {
+		rounds, again = rounds+row.Rounds, again+row.Again
+	}
+	fmt.Fprintf(&b, "\nSeed %d, %d calls a round, %d rounds in %v. Run again, because the machine stood still: %d.\n", r.Seed, r.Calls, rounds, r.Took.Round(time.Second), again)
 	for _, row := range r.Rows {
 		if row.Bad > 0 {
 			fmt.Fprintf(&b, "\n%s: %d of %d rounds went wrong; the last: %s\n", row.Fault, row.Bad, row.Rounds, row.LastBad)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,9 @@ type Options struct {
 	Rounds, Calls int
 	// Round, when not 0, is the only one that is run, counted from 1.
 	Round int
+	// Within, when not 0, bounds the time that all rounds take: one that is not
+	// likely to be over by then is not begun.
+	Within time.Duration
 	// Faults are the names of those to run; empty is all.
 	Faults []string
 	// Brief makes long faults short, for the quick suite.
@@ -37,6 +41,8 @@ type Options struct {
 	Stack stack.Options
 	// S3 is the loopback address of the storage server.
 	S3 string
+	// Done is given the report as it is after each round.
+	Done func(*Report)
 	// Note tells a person what happens.
 	Note func(format string, args ...any)
 }
@@ -63,6 +69,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
 	}
+	if o.Done == nil {
+		o.Done = func(*Report) {}
+	}
 	if len(o.Faults) == 0 {
 		o.Faults = FaultNames()
 	}
@@ -78,19 +87,48 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("logs of an earlier run: %w", err)
 	}
 	s := &suite{o: o, prompts: newPrompts()}
-	report := &Report{Seed: o.Seed, Calls: o.Calls}
+	report := newReport(o, chosen)
+	began := time.Now()
 	err := s.start(ctx)
-	for _, f := range chosen {
-		row := &Row{Fault: f.name, About: f.about, LimitMS: f.limit.Milliseconds()}
-		report.Rows = append(report.Rows, row)
-		for n := 1; n <= o.Rounds && err == nil; n++ {
-			if o.Round == 0 || n == o.Round {
-				err = s.round(ctx, f, n, row)
-			}
-		}
+	if err == nil {
+		err = s.rounds(ctx, chosen, report, began)
 	}
 	return report, errors.Join(err, s.stop(ctx))
 }
+
+// rounds runs the first round of each fault, then the second of each and so
+// on, so that a suite that is ended early has seen all of them.
+func (s *suite) rounds(ctx context.Context, chosen []*fault, report *Report, began time.Time) error {
+	took := map[string]time.Duration{} // of the longest round of each fault
+	for _, f := range chosen {
+		took[f.name] = f.length(rand.New(rand.NewPCG(s.o.Seed, 0)), s.o.Brief) + usualRound
+	}
+	for n := 1; n <= s.o.Rounds; n++ {
+		if s.o.Round != 0 && n != s.o.Round {
+			continue
+		}
+		ran := false
+		for i, f := range chosen {
+			from := time.Now()
+			if s.o.Within > 0 && from.Add(took[f.name]).After(began.Add(s.o.Within)) {
+				continue
+			}
+			if err := s.round(ctx, f, n, report.Rows[i]); err != nil {
+				return err
+			}
+			ran, took[f.name] = true, max(took[f.name], time.Since(from))
+			report.Took = time.Since(began)
+			s.o.Done(report)
+		}
+		if !ran {
+			return nil
+		}
+	}
+	return nil
+}
+
+// usualRound is how long a round takes of a fault that is over at once.
+const usualRound = 30 * time.Second
 
 // start starts storage and platform and fills the one and the other's cache.
 func (s *suite) start(ctx context.Context) error {

@@ -28,12 +28,14 @@ func main() {
 	flag.IntVar(&o.Calls, "calls", 50, "how many calls each fault finds")
 	flag.IntVar(&o.Workers, "workers", 3, "how many workers there are")
 	flag.BoolVar(&o.Brief, "brief", false, "make long faults short, as the quick suite does")
-	out := flag.String("out", "", "a file for the report as JSON")
+	minutes := flag.Float64("minutes", 0, "how long all of it may take: rounds that would not be over by then are left out; 0 is without end")
+	out := flag.String("out", "", "a file for the report as Markdown, written after each round; beside it, ending in .json, it is kept for programs")
 	list := flag.String("faults", "", "which faults, separated by commas (all: "+strings.Join(chaos.FaultNames(), ",")+")")
 	flag.Parse()
 	if *list != "" {
 		o.Faults = strings.Split(*list, ",")
 	}
+	o.Within = time.Duration(*minutes * float64(time.Minute))
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixMilli())
 	}
@@ -77,20 +79,29 @@ func run(ctx context.Context, o chaos.Options, out string) error {
 		}
 	}()
 	o.Note("seed %d: make chaos SEED=%d ROUNDS=%d CALLS=%d FAULTS=%s", o.Seed, o.Seed, o.Rounds, o.Calls, strings.Join(o.Faults, ","))
+	var writing error
+	o.Done = func(r *chaos.Report) { writing = write(r, out) }
 	report, err := chaos.Run(ctx, o)
 	if report == nil {
 		return err
 	}
-	fmt.Fprintf(os.Stdout, "\nSeed %d, %d calls a round, %v\n\n%s", o.Seed, o.Calls, time.Since(began).Round(time.Second), report.Markdown())
-	if out != "" {
-		data, jerr := json.MarshalIndent(report, "", "  ")
-		if jerr == nil {
-			jerr = os.WriteFile(out, append(data, '\n'), 0o600)
-		}
-		err = errors.Join(err, jerr)
-	}
+	fmt.Fprintf(os.Stdout, "\n%s", report.Markdown())
+	err = errors.Join(err, writing)
 	if err == nil && !report.Good() {
 		err = fmt.Errorf("not everything was as it must be; what is known of each call is in %s", filepath.Join(o.Dir, "failed"))
 	}
 	return err
+}
+
+// write keeps the report in a file, and beside it for programs.
+func write(r *chaos.Report, out string) error {
+	if out == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	machine := strings.TrimSuffix(out, filepath.Ext(out)) + ".json"
+	return errors.Join(os.WriteFile(out, []byte(r.Markdown()), 0o600), os.WriteFile(machine, append(data, '\n'), 0o600))
 }
