@@ -131,14 +131,15 @@ func (n *node) deliver(id string, h ari.Header, raw []byte) {
 	switch {
 	case h.Type == "ChannelDtmfReceived" && h.ChannelID == id:
 		k.digits = append(k.digits, proxy.Digit{Seq: e.seq, Key: h.Digit, At: h.Timestamp})
-	case strings.Contains("ChannelHangupRequest StasisEnd", h.Type) && h.ChannelID == id:
+	case strings.Contains("ChannelHangupRequest StasisEnd", h.Type) && h.ChannelID == id && k.gone == nil:
 		k.gone = &e // they come together; a new worker hears of the second at once
 	}
 	if s := n.sessions[id]; s != nil {
 		s.Event(e.seq, e.raw)
 	}
+	owner := k.owner
 	n.mu.Unlock()
-	n.point(k, k.owner, "event "+h.Type)
+	n.point(k, owner, "event "+h.Type)
 }
 
 // point is where the worker may die; it reports whether it did.
@@ -165,6 +166,8 @@ func (n *node) point(k *kept, l *memoryLink, at string) bool {
 	if id, ok := strings.CutSuffix(strings.TrimPrefix(at, "command "), " is in the log"); ok {
 		k.lost[id] = true // it was not carried out, and is not to be forgotten
 	}
+	n.runs.Add(1) // somebody runs the call at any time
+	defer n.runs.Done()
 	l.dead, l.released = true, f == isReleased
 	died := n.died
 	n.mu.Unlock()
@@ -172,7 +175,7 @@ func (n *node) point(k *kept, l *memoryLink, at string) bool {
 		died(f == isReleased)
 	}
 	if f != isReleased {
-		n.assign(k, true) // first, so that somebody runs the call at any time
+		n.assign(k, true)
 	}
 	l.cancel(proxy.ErrMoved)
 	return true
@@ -227,12 +230,13 @@ func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, err
 		return proxy.Result{}, err
 	}
 	if !again && n.point(k, l, "command "+c.ID+" is in the log") { //nolint:contextcheck // the next worker has a life of its own
+		n.mu.Lock()
+		k.finished(c.ID)
+		n.mu.Unlock()
 		return proxy.Result{}, proxy.ErrMoved
 	}
 	if !again {
-		finished := make(chan struct{})
 		n.mu.Lock()
-		k.running[c.ID] = finished
 		lost := k.lost[c.ID]
 		n.mu.Unlock()
 		for _, step := range c.Steps {
@@ -250,8 +254,7 @@ func (l *memoryLink) Do(ctx context.Context, c proxy.Command) (proxy.Result, err
 		if !onlyLooks(c) {
 			k.results[c.ID] = keptResult{r, time.Now()}
 		}
-		delete(k.running, c.ID)
-		close(finished)
+		k.finished(c.ID)
 		n.mu.Unlock()
 	}
 	if n.point(k, l, "command "+c.ID+" is not answered") { //nolint:contextcheck // the next worker has a life of its own
@@ -271,6 +274,9 @@ func (l *memoryLink) take(c proxy.Command) (r proxy.Result, again bool, _ error)
 		n.mu.Lock()
 	}
 	defer n.mu.Unlock()
+	if l.dead {
+		return r, false, proxy.ErrMoved
+	}
 	n.commands = append(n.commands, c)
 	k.unacked = slices.DeleteFunc(k.unacked, func(e numbered) bool { return e.seq <= seq })
 	if stored, ok := k.results[c.ID]; ok {
@@ -279,6 +285,7 @@ func (l *memoryLink) take(c proxy.Command) (r proxy.Result, again bool, _ error)
 		return r, true, nil
 	}
 	if k.lost[c.ID] {
+		k.running[c.ID] = make(chan struct{})
 		return r, false, nil
 	}
 	if k.done[c.ID] && !onlyLooks(c) {
@@ -301,7 +308,14 @@ func (l *memoryLink) take(c proxy.Command) (r proxy.Result, again bool, _ error)
 		return r, false, errors.New("the session's log is full")
 	}
 	k.final = k.final || c.Final
+	k.running[c.ID] = make(chan struct{})
 	return r, false, nil
+}
+
+// finished lets those go on who wait for a command. The node's lock is held.
+func (k *kept) finished(id string) {
+	close(k.running[id])
+	delete(k.running, id)
 }
 
 func (s *session) lastSeq() uint64 {
@@ -366,11 +380,20 @@ func (u *undone) flow(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Re
 		}
 		began := time.Now()
 		result, err := a.do(call)
-		if errors.Is(err, apps.ErrMoved) {
-			return err
+		if errors.Is(err, apps.ErrMoved) || isDead(call) {
+			return apps.ErrMoved
 		}
 		u.answer(a, began, result, err)
 	}
+}
+
+// isDead reports whether the worker of a call is dead, of which it need not
+// have heard.
+func isDead(call apps.Call) bool {
+	l := call.(*session).link.(*memoryLink)
+	l.node.mu.Lock()
+	defer l.node.mu.Unlock()
+	return l.dead
 }
 
 // request returns the i-th request, once there is one, nil when the test is

@@ -70,7 +70,7 @@ func newNode(t *testing.T, flow apps.Flow) *node {
 	}
 	n.srv = srv
 	n.pool, err = NewPool(Options{
-		Worker: "w1", Log: zerolog.New(&n.log), Registry: n.registry,
+		Worker: "w1", Log: zerolog.New(zerolog.SyncWriter(&n.log)), Registry: n.registry,
 		Parse: func(args []string, ch Channel) (apps.Request, []string, error) {
 			return apps.Request{Action: "Test", Sounds: args, Called: ch.Called, Caller: apps.Party{Number: ch.CallerNumber}}, nil, nil
 		},

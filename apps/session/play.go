@@ -97,6 +97,9 @@ func (p *playing) run(ctx context.Context, v *verbRun) (apps.Played, error) {
 		return p.tooLate(ctx, early)
 	}
 	if played, err := p.start(ctx, early); err != nil {
+		if p.replay && !early && !p.s.isMoved() && p.s.ended(ctx) != nil {
+			return p.tooLate(ctx, early) // the end came while it was being adopted
+		}
 		return played, err
 	}
 	if early {

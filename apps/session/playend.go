@@ -56,6 +56,9 @@ func (p *playing) look(ctx context.Context, why string) (played apps.Played, ove
 		played, err = p.interrupted(ctx)
 		return played, true, err
 	}
+	if p.adopted {
+		p.reckon()
+	}
 	// Its last event may be on its way.
 	if played, over, err := p.settle(ctx, goneWithin); over {
 		return played, true, err
@@ -104,7 +107,9 @@ func (p *playing) drain(ctx context.Context, within time.Duration) (last signalK
 
 // vanished judges a playback that is over and of which no event said so.
 func (p *playing) vanished(ctx context.Context) (apps.Played, error) {
-	p.reckon()
+	if !p.adopted { // of that it was reckoned as it was found out
+		p.reckon()
+	}
 	if _, known := p.pos.expected(); !known && !p.lost && !p.adopted {
 		return p.failed(ctx, p.pos.sound, "Asterisk gave it up without a word")
 	}

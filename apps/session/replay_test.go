@@ -261,10 +261,10 @@ func changing(t *testing.T, during func(n *node, c *aritest.Caller), check func(
 func (n *node) kills(c *aritest.Caller) {
 	n.mu.Lock()
 	k := n.calls[c.Channel()]
-	old := n.fate
-	n.fate = func(int, string) fate { return dies }
+	old, owner := n.fate, k.owner
+	n.fate = once(dies, "by hand")
 	n.mu.Unlock()
-	n.point(k, k.owner, "by hand")
+	n.point(k, owner, "by hand")
 	n.mu.Lock()
 	n.fate = old
 	n.mu.Unlock()
