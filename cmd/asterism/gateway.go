@@ -168,7 +168,7 @@ func hung(log zerolog.Logger) {
 	var stacks strings.Builder
 	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
 	log.Error().Str("stacks", stacks.String()).Msgf("the gateway has done nothing for %v; ending the process so that it is started anew", proxy.HangTime)
-	os.Exit(1)
+	os.Exit(1) //nolint:forbidigo // what hangs cannot be waited for
 }
 
 // newGate trusts the network unless there are keys.
