@@ -130,14 +130,32 @@ func (r *round) act(ctx context.Context, p *placed) {
 	}
 }
 
-// sleepOut waits as long as a key may take to be obeyed; false means that the
-// call has ended.
+// sleepOut waits as long as a key that is pressed now may take to be obeyed;
+// false means that the call has ended.
 func (r *round) sleepOut(ctx context.Context, p *placed) bool {
-	wait := againAfter
-	if over := r.over(); !over.IsZero() {
-		wait = max(wait, time.Until(over)+againAfter)
+	pressed := time.Now()
+	for {
+		if !sleep(ctx, lookEvery, p.call.Done()) {
+			return false
+		}
+		now := time.Now()
+		if r.waitedFor(pressed, now) {
+			return true
+		}
 	}
-	return sleep(ctx, wait, p.call.Done())
+}
+
+// waitedFor reports whether a caller has waited long enough for a key: while
+// the fault lasts nobody may be there to obey it.
+func (r *round) waitedFor(pressed, now time.Time) bool {
+	happens, over := r.began.Add(r.plan.at), r.over()
+	if over.IsZero() && now.After(happens) {
+		return false
+	}
+	if over.After(pressed) && happens.Before(pressed.Add(againAfter)) {
+		pressed = over
+	}
+	return now.Sub(pressed) >= againAfter
 }
 
 // press presses keys; false means that the call has ended.

@@ -161,8 +161,8 @@ func (p *placed) refusedBefore(v *verdict, w window) bool {
 }
 
 // byCaller reports whether the end is the caller's doing: a hang-up, or a key
-// that stops.
-func (p *placed) byCaller() bool { return p.end.By == phone.Us && !p.late || p.stopPressed() != nil }
+// that stops. It is not asked of a call that did not end.
+func (p *placed) byCaller() bool { return p.end.By == phone.Us || p.stopPressed() != nil }
 
 // stopPressed is the first key that may have ended the call; nil when there is
 // none.
@@ -180,7 +180,7 @@ func (p *placed) stopPressed() *pressed {
 
 // judgeOrder judges what was heard up to the end of the call.
 func (p *placed) judgeOrder(v *verdict, w window, o order) {
-	v.Repeated, v.Cut, v.Forbidden = o.repeated, o.lost, v.Forbidden+o.forbidden
+	v.Repeated, v.Cut, v.Forbidden = o.repeated, v.Cut+o.lost, v.Forbidden+o.forbidden
 	if o.lost > 0 {
 		v.fails("%d prompts were cut short and not heard again", o.lost)
 	}
@@ -191,14 +191,16 @@ func (p *placed) judgeOrder(v *verdict, w window, o order) {
 		v.Double += o.needless
 		v.fails("%d prompts were heard again although they had been heard whole", o.needless)
 	}
+	if p.late {
+		v.Dropped++
+		v.fails("the call did not end; the phone hung up after %.1f s", p.end.At.Seconds())
+		return
+	}
 	if p.byCaller() {
 		return
 	}
 	whole := len(p.plan.items) * p.plan.loops
 	switch {
-	case p.late:
-		v.Dropped++
-		v.fails("the call did not end; the phone hung up after %.1f s", p.end.At.Seconds())
 	case p.plan.loops == 0:
 		v.Dropped++
 		v.fails("the far end hung up an endless call: %s", p.ending())
