@@ -134,6 +134,15 @@ var faults = []*fault{
 			return func(ctx context.Context) error { return r.storage.Restart(ctx, "") }, nil
 		},
 	},
+	{
+		name: "storage-hangs", about: "storage swallows everything 60 s", limit: time.Second, fresh: true,
+		length: fixed(60*time.Second, 5*time.Second),
+		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
+			relay := r.stack.Relay(1, stack.ToStorage)
+			relay.Cut()
+			return func(context.Context) error { relay.Heal(); return nil }, nil
+		},
+	},
 }
 
 // FaultNames are the names of all faults.

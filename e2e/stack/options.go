@@ -45,7 +45,7 @@ type Options struct {
 	// Liveness, when set, is how long a role may leave /healthz unanswered
 	// before it is killed, and started again, as a Kubernetes probe would.
 	Liveness time.Duration
-	// Relays lets the gateways reach NATS and ARI through relays that can be
+	// Relays lets the gateways reach NATS, ARI and S3 through relays that can be
 	// cut, see [Stack.Relay]. It needs Split.
 	Relays bool
 	// Asterisk changes how each Asterisk is started; n counts from 1.
