@@ -204,6 +204,13 @@ func (s *session) takeLost() bool {
 	return lost
 }
 
+// signalled reports whether an event of the playback waits for its verb.
+func (s *session) signalled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.inbox, func(sig signal) bool { return sig.kind != sigKey && sig.kind != sigGone })
+}
+
 // listen makes the events of a playback, and keys, reach the inbox from now
 // on; "" ends that.
 func (s *session) listen(playback string) {

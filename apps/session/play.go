@@ -138,8 +138,13 @@ func (p *playing) start(ctx context.Context, early bool) (apps.Played, error) {
 	if answers && len(r.Steps) > 1 && r.Steps[1].OK() {
 		s.answered = true
 	}
-	p.began, p.adopted = time.Now().Add(-r.Age), p.replay
+	p.began, p.adopted = time.Now().Add(-r.Age), p.replay || (r.Again && r.Age == 0)
 	for i := 1; i <= again && isGone(r); i++ {
+		if s.signalled() { // it has just ended: its events came, its result did not
+			p.adopted = true
+			p.pos.lengths = lengths(nil, len(p.rule.Sounds))
+			return apps.Played{}, nil
+		}
 		// It was asked for, and neither the gateway nor Asterisk know it. Its id
 		// must not be sent again.
 		p.anew(playbackID(s.id, s.stage.n, p.k) + "." + strconv.Itoa(i))
@@ -148,7 +153,7 @@ func (p *playing) start(ctx context.Context, early bool) (apps.Played, error) {
 		if r, err = p.do(ctx, "again"+strconv.Itoa(i), steps...); err != nil {
 			return p.abandon(ctx, err, true)
 		}
-		p.began = time.Now().Add(-r.Age)
+		p.began, p.adopted = time.Now().Add(-r.Age), p.replay || (r.Again && r.Age == 0)
 	}
 	if err := r.Err(len(steps)); err != nil {
 		return p.refused(ctx, err)

@@ -127,6 +127,7 @@ type commandState struct {
 	final   bool
 	reads   bool // it changes nothing, so that its result is not kept
 	unsure  bool // it was begun by an earlier life of the gateway, with what result is not known
+	redone  bool // it was, and has been executed again since: nobody knows when it was done first
 }
 
 // Ending is what the arbiter knows of how a session ended.
@@ -322,7 +323,7 @@ type (
 		Unsure  bool
 	}
 	// ActReply answers a command. Again is set when the command was executed
-	// before, which was Age ago.
+	// before, which was Age ago; 0 when nobody knows.
 	ActReply struct {
 		Reply   string
 		Stale   bool

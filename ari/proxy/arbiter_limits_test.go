@@ -84,3 +84,26 @@ func TestEventsAreTakenInOnceAlsoWhenSomeWereLost(t *testing.T) {
 		t.Errorf("took in %s, lost %d times, at %d; want 6,9, twice, 9", got, r.lost, s.seq.Load())
 	}
 }
+
+// A command that an earlier life of the gateway had begun is answered as one
+// that was executed before: nobody may reckon from now on what it began.
+func TestCommandBegunBeforeARestartIsAnsweredAsDoneBefore(t *testing.T) {
+	b := newBench(t, "one")
+	token := Token{Boot: 2, Epoch: 1}
+	b.step(MsgRestore{Saved: SavedSession{
+		Start: LogStart{Session: "c", Channel: "c", At: b.now, Event: []byte("start")}, Token: token,
+		Worker: "one.1", Commands: []SavedCommand{{ID: "0.play.1"}},
+	}})
+	b.step(MsgClaim{Worker: "one.1", Entries: []renewEntry{{"c", token, 1}}, Reply: "claim"})
+	cmd := MsgCommand{Session: "c", Token: b.a.sessions["c"].token, Command: Command{ID: "0.play.1"}, Reply: "r"}
+	if x := one[ActExecute](t, b.step(cmd)); !x.Unsure {
+		t.Errorf("executed as if for the first time: %+v", x)
+	}
+	r := one[ActReply](t, b.step(MsgDone{Session: "c", ID: "0.play.1"}))
+	b.now = b.now.Add(time.Minute)
+	for _, r := range []ActReply{r, one[ActReply](t, b.step(cmd))} {
+		if !r.Again || r.Age != 0 {
+			t.Errorf("answered with %+v", r)
+		}
+	}
+}

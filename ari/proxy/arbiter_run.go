@@ -125,7 +125,11 @@ func (a *Arbiter) command(now time.Time, m MsgCommand) {
 	c, known := s.commands[m.Command.ID]
 	switch {
 	case known && c.done:
-		a.do(ActReply{Reply: m.Reply, Outcome: c.result, Again: true, Age: now.Sub(c.at)})
+		age := now.Sub(c.at)
+		if c.redone {
+			age = 0
+		}
+		a.do(ActReply{Reply: m.Reply, Outcome: c.result, Again: true, Age: age})
 		return
 	case known && !c.unsure:
 		if !slices.Contains(c.replies, m.Reply) {
@@ -144,7 +148,7 @@ func (a *Arbiter) command(now time.Time, m MsgCommand) {
 	}
 	first := len(s.commands) == 1
 	a.do(ActExecute{Session: s.id, Command: m.Command, First: first, Unsure: c.unsure})
-	c.unsure, c.replies = false, []string{m.Reply}
+	c.redone, c.unsure, c.replies = c.unsure, false, []string{m.Reply}
 }
 
 // newCommand takes in a command's records before it is executed. It answers
@@ -190,7 +194,7 @@ func (a *Arbiter) done(now time.Time, m MsgDone) {
 		a.log(s, LogResult{ID: m.ID, At: now, Outcome: m.Outcome})
 	}
 	for _, reply := range c.replies {
-		a.do(ActReply{Reply: reply, Outcome: m.Outcome})
+		a.do(ActReply{Reply: reply, Outcome: m.Outcome, Again: c.redone})
 	}
 	if c.reads {
 		delete(s.commands, m.ID)

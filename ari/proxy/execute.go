@@ -113,7 +113,9 @@ func (x *execution) ari(ctx context.Context, step Step) (StepResult, error) {
 func (x *execution) redo(ctx context.Context, step Step) (StepResult, error) {
 	path, _, _ := strings.Cut(step.Path, "?")
 	switch {
-	case step.Method != http.MethodPost, strings.HasSuffix(path, "/answer"), strings.HasSuffix(path, "/continue"),
+	case strings.HasSuffix(path, "/answer"):
+		return x.answerOnce(ctx, step)
+	case step.Method != http.MethodPost, strings.HasSuffix(path, "/continue"),
 		strings.HasSuffix(path, "/variable"), strings.HasSuffix(path, "/variables"), strings.HasSuffix(path, "/ring"):
 		return x.g.roundTrip(ctx, step)
 	case strings.HasSuffix(path, "/control"):
@@ -128,6 +130,20 @@ func (x *execution) redo(ctx context.Context, step Step) (StepResult, error) {
 		return statusText(http.StatusGone, "it is not known whether this was done"), nil
 	}
 	return r, err
+}
+
+// answerOnce answers a channel that may have been answered. Asterisk would do
+// nothing, but only after what is being played has ended.
+func (x *execution) answerOnce(ctx context.Context, step Step) (StepResult, error) {
+	r, err := x.g.roundTrip(ctx, ARI(http.MethodGet, "/channels/"+url.PathEscape(x.session), nil))
+	if err != nil || !r.OK() {
+		return r, err
+	}
+	var channel struct{ State string }
+	if json.Unmarshal(r.Body, &channel) == nil && channel.State == "Up" {
+		return StepResult{Code: http.StatusNoContent}, nil
+	}
+	return x.g.roundTrip(ctx, step)
 }
 
 // roundTrip sends a request to Asterisk over a pooled connection. It is not

@@ -268,8 +268,8 @@ const DefaultTTL = 10 * time.Second
 type Result struct {
 	Steps []StepResult
 	// Again says that the command had been executed before, for an earlier
-	// send or an earlier owner, and that this is the stored result; Age is how
-	// long ago, 0 if just now.
+	// send or an earlier owner; Age is how long ago, 0 when that is not known
+	// since the gateway has started anew meanwhile.
 	//
 	// A step that creates something, sent before the gateway restarted and
 	// without a stored result, is answered with the Code 410 when Asterisk does

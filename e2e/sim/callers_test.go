@@ -154,7 +154,7 @@ func (c *caller) planStop() {
 
 func (c *caller) planControl() {
 	w := c.w
-	c.req.Sounds = c.prompts(1, 15*time.Second, 25*time.Second)
+	c.req.Sounds = c.prompts(1, 18*time.Second, 28*time.Second)
 	c.req.Loop = 1
 	c.req.Controls = apps.Controls{Pause: "5", Restart: "0", Forward: "6", Back: "4", Skip: 2 * time.Second}
 	at := time.Duration(0)

@@ -267,7 +267,7 @@ func (c *caller) obeyed(o outcome) {
 			c.fault("was not ended by a key: %+v", o)
 		}
 		for _, k := range c.keys {
-			if k.key == "#" && !c.unsure(k) && c.left.Sub(k.at) > 2*settled {
+			if k.key == "#" && !c.unsure(k) && c.left.Sub(k.at) > settled {
 				c.fault("the key pressed at %v did not stop the playback", c.w.since(k.at))
 			}
 		}
@@ -286,7 +286,7 @@ func (c *caller) obeyed(o outcome) {
 
 // settled is how long before the end of a call everything must have been well
 // for a key to have had its effect: a lost worker is replaced meanwhile.
-const settled = 12 * time.Second
+const settled = 20 * time.Second
 
 // controlled compares how often a control was done with how often its key was
 // pressed while there was something to control.

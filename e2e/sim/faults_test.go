@@ -45,7 +45,7 @@ func (w *world) trouble() {
 		pick := w.roll(source, total)
 		for _, m := range misfortunes {
 			if pick -= m.weight; pick < 0 {
-				w.after(at, func() { m.strike(w, source) })
+				w.plan(source, at, func() { m.strike(w, source) })
 				break
 			}
 		}
@@ -58,11 +58,48 @@ func (w *world) trouble() {
 	w.note("misfortunes: %d, odds %+v", n, w.odds)
 }
 
+// plan has a misfortune strike: at a time, or together with the so-manieth
+// message, or between the so-manieth request to Asterisk and its answer.
+func (w *world) plan(source string, at time.Duration, strike func()) {
+	switch w.roll(source, 4) {
+	case 0:
+		w.snares = append(w.snares, snare{messages: 1 + w.roll(source, 150), strike: strike})
+	case 1:
+		w.snares = append(w.snares, snare{requests: 1 + w.roll(source, 50), strike: strike})
+	default:
+		w.after(at, strike)
+	}
+}
+
+// snare is a misfortune that waits for something.
+type snare struct {
+	messages, requests int // which of them
+	strike             func()
+}
+
+// spring has the misfortunes strike that have waited for what has happened.
+func (w *world) spring() {
+	w.mu.Lock()
+	messages, requests := w.messages, w.requests
+	w.mu.Unlock()
+	for i := range w.snares {
+		s := &w.snares[i]
+		if s.strike == nil || (s.messages > 0 && s.messages > messages) || (s.requests > 0 && s.requests > requests) {
+			continue
+		}
+		strike := s.strike
+		s.strike = nil
+		if w.troubling() {
+			strike()
+		}
+	}
+}
+
 // victim chooses a worker that is well; nil when none is.
 func (w *world) victim(source string) *worker {
 	var well []*worker
 	for _, p := range w.workers {
-		if !p.life.gone {
+		if p.life != nil && !p.life.gone {
 			well = append(well, p)
 		}
 	}
@@ -190,7 +227,7 @@ func (w *world) restartNATS(source string) {
 		restart(w.gateway.name, w.gateway.conn)
 	}
 	for _, p := range w.workers {
-		if !p.life.gone {
+		if p.life != nil && !p.life.gone {
 			restart(p.life.name, p.life.conn)
 		}
 	}

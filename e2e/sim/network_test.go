@@ -47,6 +47,11 @@ func (w *world) carry(p *proxy.Parcel) {
 	w.mu.Lock()
 	w.fresh = append(w.fresh, &message{Parcel: p, at: time.Now()})
 	w.mu.Unlock()
+	w.stir()
+}
+
+// stir makes the world look at what has changed.
+func (w *world) stir() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -173,8 +178,12 @@ func (w *world) deliver(m *message) {
 		w.after(time.Until(held)+time.Microsecond, func() { w.deliver(m) })
 		return
 	}
-	if m.kind != "heartbeat" && m.kind != "renew" && m.session != "" {
+	if m.session != "" {
 		w.note("%v", m)
+		w.mu.Lock()
+		w.messages++
+		w.mu.Unlock()
+		w.spring()
 	}
 	w.owners.arrives(w, m)
 	m.Deliver()

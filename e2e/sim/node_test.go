@@ -215,6 +215,10 @@ func (w *world) requested(method, path, query string, status int) {
 		return
 	}
 	w.note("» asterisk: %s %s %s %d", method, path, query, status)
+	w.mu.Lock()
+	w.requests++
+	w.mu.Unlock()
+	w.stir()
 	if status >= 300 {
 		return
 	}

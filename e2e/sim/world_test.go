@@ -42,17 +42,21 @@ type world struct {
 	workers []*worker
 	callers []*caller
 	owners  owners
+	snares  []snare
 	work    sync.WaitGroup // what crashes and stops leave to be waited for
 
 	wake chan struct{} // has a token when something is fresh
 
-	mu      sync.Mutex // guards the rest
-	fresh   []*message
-	rolls   map[string]uint64
-	lines   []string
-	wrong   []string
-	effects map[string]int // what was done, and how often
-	deaf    []span         // when nobody heard Asterisk's events
+	mu    sync.Mutex // guards the rest
+	fresh []*message
+	// How many messages about sessions were delivered, and how many requests to
+	// change something Asterisk was sent.
+	messages, requests int
+	rolls              map[string]uint64
+	lines              []string
+	wrong              []string
+	effects            map[string]int // what was done, and how often
+	deaf               []span         // when nobody heard Asterisk's events
 }
 
 type span struct{ from, until time.Time }
@@ -143,6 +147,7 @@ func (w *world) drive(done func() bool) {
 	for {
 		synctest.Wait()
 		w.post()
+		w.spring()
 		if done() {
 			return
 		}
