@@ -18,7 +18,8 @@ const (
 	maxMissing     = 2                      // renewals that do not list a session
 	maxUnacked     = 256                    // events kept for the owner,
 	maxUnackedSize = MaxFrame / 2           // and their size: they must fit into one message
-	maxResults     = 64                     // command results kept of a session
+	maxResults     = 512                    // command results kept of a stage: as many as a caller presses keys in a prompt
+	oldResults     = 64                     // and of the stages before, for what comes late
 	maxLiveCommand = 64                     // commands of a session under way at once
 	maxJournal     = 56 << 10               // bytes of journal records; a log is at most 64 KiB
 	maxDigits      = 1024                   // keys kept of a stage

@@ -101,7 +101,16 @@ func (a *Arbiter) keepRecords(s *session, records [][]byte) bool {
 // newStage empties the journal for a stage that begins.
 func (s *session) newStage(heard uint64) {
 	s.journal, s.journaled = nil, 0
+	for len(s.order) > oldResults {
+		s.dropResult()
+	}
 	s.digits = slices.DeleteFunc(s.digits, func(d Digit) bool { return d.Seq <= heard })
+}
+
+// dropResult forgets the oldest result.
+func (s *session) dropResult() {
+	delete(s.commands, s.order[0])
+	s.order = slices.Delete(s.order, 0, 1)
 }
 
 // typed keeps a key that was pressed.

@@ -203,8 +203,7 @@ func (a *Arbiter) done(now time.Time, m MsgDone) {
 	c.done, c.result, c.replies, c.at = true, m.Outcome, nil, now
 	s.order = append(s.order, m.ID)
 	if len(s.order) > maxResults {
-		delete(s.commands, s.order[0])
-		s.order = slices.Delete(s.order, 0, 1)
+		s.dropResult()
 	}
 	if c.final {
 		s.flowDone, s.doneAt = true, now
