@@ -75,6 +75,9 @@ type Params struct {
 	SpoolDir string
 	// LogDir holds the log file.
 	LogDir string
+	// KeyLog is the file in which Asterisk writes down each key, shared with the
+	// gateway. Its directory must exist. Default SpoolDir/keys.log.
+	KeyLog string
 	// ModuleDir is where the modules are. Default: Debian's place for the
 	// machine's architecture.
 	ModuleDir string
@@ -229,6 +232,9 @@ func (p Params) withDefaults() Params {
 			*d.field = d.value
 		}
 	}
+	if p.KeyLog == "" {
+		p.KeyLog = filepath.Join(p.SpoolDir, "keys.log")
+	}
 	return p
 }
 
@@ -280,6 +286,10 @@ func (p Params) check() error {
 		if !filepath.IsAbs(dir) || strings.ContainsAny(dir, ";\r\n") {
 			return bad("%s directory %q: expected an absolute path without ';' or line breaks", name, dir)
 		}
+	}
+	// A file of the logger is a key of its configuration.
+	if !filepath.IsAbs(p.KeyLog) || strings.ContainsAny(p.KeyLog, ";[]=, \t\r\n") {
+		return bad("key log %q: expected an absolute path without spaces and none of ; [ ] = and comma", p.KeyLog)
 	}
 	if n := len(filepath.Join(p.RunDir, "asterisk.ctl")); n > 107 {
 		return bad("run directory %q: its control socket's path would have %d bytes, expected at most 107", p.RunDir, n)

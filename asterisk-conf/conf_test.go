@@ -41,6 +41,7 @@ func TestRender(t *testing.T) {
 	for file, lines := range map[string][]string{
 		"asterisk.conf":   {"systemname = asterisk-1", "entityid = " + p.EntityID(), "astspooldir => /c/spool", "maxcalls = 70", "transmit_silence = yes"},
 		"ari.conf":        {"[asterism]", "password = s3cret"},
+		"logger.conf":     {"dateformat = %F %T.%3q%z", "/c/spool/keys.log => dtmf"},
 		"http.conf":       {"bindaddr = 127.0.0.1", "bindport = 8088"},
 		"pjsip.conf":      {"bind = 10.0.0.7:5060", "permit = 10.0.0.0/8", "match = 192.0.2.1", "allow_transfer = no", "media_address = 10.0.0.7", "[extra-peer]"},
 		"rtp.conf":        {"rtpstart = 10000", "rtpend = 29999"},
@@ -115,6 +116,7 @@ func TestRenderRefuses(t *testing.T) {
 		`RTP ports 20000 to 10000`:        func(p *asteriskconf.Params) { p.RTPFrom, p.RTPTo = 20000, 10000 },
 		`session expires 60 s`:            func(p *asteriskconf.Params) { p.SessionExpires = 60 },
 		`spool directory ""`:              func(p *asteriskconf.Params) { p.SpoolDir = "" },
+		`key log "/a=>b"`:                 func(p *asteriskconf.Params) { p.KeyLog = "/a=>b" },
 		`log directory "/a;b"`:            func(p *asteriskconf.Params) { p.LogDir = "/a;b" },
 		`its control socket's path would`: func(p *asteriskconf.Params) { p.RunDir = "/" + strings.Repeat("x", 100) },
 	} {

@@ -256,6 +256,7 @@ func sendDTMF(ch *channel, r *request) {
 
 // receiveDigit is a key pressed by the far end.
 func (ch *channel) receiveDigit(digit string) {
+	ch.s.writeKey(ch.name, digit)
 	if br := ch.bridge; br != nil && !br.dtmf && !br.holding && len(br.channels) > 1 {
 		return // Asterisk's mixing bridges pass keys on and report none
 	}

@@ -40,6 +40,9 @@ type Options struct {
 	// Dir is Asterisk's recording directory. When empty, recordings are kept as lengths only
 	// and their file cannot be fetched.
 	Dir string
+	// KeyLog is a file in which each key that a channel receives is written down, as Asterisk does with the logger.conf of
+	// asterisk-conf. When empty, none is. Keys pressed at once have one time there, which those of people never have.
+	KeyLog string
 	// Media returns how long a media URI lasts; false means that Asterisk cannot find or decode it.
 	// Default [DefaultMedia]. It is called with the server's lock held and must not call the server.
 	Media func(uri string) (time.Duration, bool)
@@ -156,6 +159,7 @@ func NewServer(o Options) (*Server, error) {
 // reset forgets everything, as a new Asterisk process does.
 func (s *Server) reset() {
 	s.started = time.Now()
+	s.names = 0 // those of channels begin anew, their ids do not
 	s.down = false
 	s.crashed = make(chan struct{})
 	s.apps = map[string]*app{}

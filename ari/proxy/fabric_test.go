@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -43,9 +44,10 @@ func newFabric(t *testing.T, adjust ...func(*GatewayOptions)) *fabric {
 func newFabricOn(t *testing.T, host string, adjust ...func(*GatewayOptions)) *fabric {
 	t.Helper()
 	f := &fabric{t: t, registry: prometheus.NewRegistry(), media: &fakeMedia{}}
+	keyLog := filepath.Join(t.TempDir(), "keys.log")
 	var err error
 	f.asterisk, err = aritest.NewServer(aritest.Options{
-		App: App, User: "asterism", Password: testPassword,
+		KeyLog: keyLog, App: App, User: "asterism", Password: testPassword,
 		Media: func(string) (time.Duration, bool) { return 200 * time.Millisecond, true },
 	})
 	if err != nil {
@@ -55,7 +57,7 @@ func newFabricOn(t *testing.T, host string, adjust ...func(*GatewayOptions)) *fa
 	f.startNATS(host, -1)
 	t.Cleanup(func() { f.nats.Close() })
 	o := GatewayOptions{
-		Node: "node", Boot: 1, Conn: f.connect(RoleGateway, "g"), Media: f.media, Log: zerolog.Nop(), Registry: f.registry,
+		KeyLog: keyLog, Node: "node", Boot: 1, Conn: f.connect(RoleGateway, "g"), Media: f.media, Log: zerolog.Nop(), Registry: f.registry,
 		ARI: ari.Options{BaseURL: f.asterisk.URL(), Username: "asterism", Password: testPassword},
 	}
 	for _, a := range adjust {

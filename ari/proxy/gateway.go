@@ -58,6 +58,10 @@ type GatewayOptions struct {
 	// Spool is the directory of the session logs. With none, calls do not
 	// survive a restart of the gateway.
 	Spool string
+	// KeyLog is the file in which Asterisk writes down each key, see
+	// asterisk-conf/logger.conf. With none, keys that are pressed while the
+	// gateway or its connection to Asterisk is away are lost.
+	KeyLog string
 	// Media is the node's media cache.
 	Media Media
 	// Admit looks at a call before a worker does; nil admits all. It must be
@@ -109,8 +113,10 @@ type Gateway struct {
 	wake     time.Time // when timer fires
 	draining bool
 	closed   bool
-	ariErr   error // why ARI is not connected; nil when it is
-	cancel   context.CancelCauseFunc
+	// awayUntil is a time until which there surely was no connection to Asterisk.
+	awayUntil time.Time
+	ariErr    error // why ARI is not connected; nil when it is
+	cancel    context.CancelCauseFunc
 }
 
 // offer is an assignment that waits for its answer.
@@ -188,6 +194,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.cancel = cancel
 	g.timer = time.AfterFunc(tickEvery, g.tick)
 	g.wake = time.Now().Add(tickEvery)
+	g.awayUntil = keyClock()
 	g.mu.Unlock()
 	defer g.shutdown()
 	// Not linked until NATS has answered: claims are waited for from then on.
@@ -202,6 +209,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer loops.Wait()
 	loops.Go(func() { g.beat(ctx) })
 	loops.Go(func() { g.watchLink(ctx) })
+	if g.opts.KeyLog != "" {
+		loops.Go(func() { g.watchKeyLog(ctx) })
+	}
 	if g.opts.OnHang != nil {
 		loops.Go(func() { g.watch(ctx) })
 	}

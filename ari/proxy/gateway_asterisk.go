@@ -34,6 +34,7 @@ func (g *Gateway) connected(ctx context.Context, first bool) error {
 	if err := g.setDraining(ctx, draining); err != nil {
 		return fmt.Errorf("setting the draining switch: %w", err)
 	}
+	g.recoverKeys(info)
 	reason := ""
 	if g.startedAt(info) {
 		reason = reasonRestarted
@@ -80,6 +81,7 @@ func (g *Gateway) disconnected(err error) {
 		g.loopback.forget() // Asterisk may have been restarted
 	}
 	g.mu.Lock()
+	g.awayUntil = keyClock()
 	changed := g.ariErr == nil || g.ariErr.Error() != err.Error()
 	g.ariErr = err
 	g.listenForLife(err)

@@ -28,6 +28,11 @@ type call struct {
 	hungUp  bool // a hang-up was heard of; guarded by the gateway's lock
 	facts   callFacts
 
+	name       string    // of the channel, as the key log has it
+	lastKey    time.Time // of the newest key that was taken in, as Asterisk says; before the first, when the call came
+	doubtful   string    // the last key that was recovered, whose event may still come
+	doubtUntil time.Time // guarded, as those above, by the gateway's lock
+
 	mu       sync.Mutex // held while ringing is signalled
 	answered bool
 }
@@ -76,6 +81,9 @@ func (g *Gateway) event(raw []byte) {
 		lazy = lazy && (!gone || c.hungUp) // a channel that just leaves is news
 		m.Cause = c.facts.heard(h.Type, raw)
 		if h.Type == "ChannelDtmfReceived" {
+			if !c.keyed(h.Digit, h.Timestamp) {
+				return
+			}
 			m.Digit, m.At = h.Digit, h.Timestamp
 		}
 	}
@@ -103,7 +111,7 @@ func (g *Gateway) stasisStart(h ari.Header, raw []byte) {
 		return
 	}
 	c := g.newCall(start.Channel.ProtocolID, h.ChannelID, time.Now(), start.Channel.State == "Up")
-	c.facts.event = raw
+	c.facts.event, c.name, c.lastKey = raw, start.Channel.Name, h.Timestamp
 	if c.answered {
 		c.facts.answered = c.started
 	}

@@ -1,6 +1,10 @@
 package proxy
 
-import "fmt"
+import (
+	"fmt"
+
+	"asterism/ari"
+)
 
 // appendLog writes to a session's log. A session whose log cannot be written
 // goes on without: it still survives its worker, which needs the log of the
@@ -46,6 +50,14 @@ func (g *Gateway) restore() error {
 		restored++
 		c := g.newCall(s.Start.CallID, s.Start.Channel, s.Start.At, g.wasAnswered(s))
 		c.facts.event, c.facts.answered = s.Start.Event, s.Answered
+		if event, err := ari.DecodeEvent(s.Start.Event); err == nil {
+			if start, ok := event.(*ari.StasisStart); ok {
+				c.name, c.lastKey = start.Channel.Name, start.Timestamp.Time
+			}
+		}
+		if s.LastKey.After(c.lastKey) {
+			c.lastKey = s.LastKey
+		}
 		g.calls[s.Start.Session] = c
 		g.step(MsgRestore{Saved: s})
 	}

@@ -81,6 +81,7 @@ type SavedSession struct {
 	Seq      uint64
 	Journal  [][]byte       // of the present stage, oldest first
 	Digits   []Digit        // those that the last reset had not heard
+	LastKey  time.Time      // when the newest key of all was pressed; zero if none was
 	Commands []SavedCommand // since the last reset, in order
 	Final    bool           // the flow's last command has come,
 	Outcome  []byte         // with this outcome
@@ -155,6 +156,7 @@ func (s *SavedSession) add(entry LogEntry) {
 	case LogDigit:
 		s.Seq = max(s.Seq, e.Seq)
 		s.Digits = append(s.Digits, e.Digit)
+		s.pressed(e.At)
 	case LogAnswered:
 		s.Answered = e.At
 	case LogGone:
@@ -163,6 +165,14 @@ func (s *SavedSession) add(entry LogEntry) {
 		s.Record = e.Record
 	case logHistory:
 		s.Seq, s.History = max(s.Seq, e.seq), e.History
+		s.pressed(e.lastKey)
+	}
+}
+
+// pressed notes when a key was pressed.
+func (s *SavedSession) pressed(at time.Time) {
+	if at.After(s.LastKey) {
+		s.LastKey = at
 	}
 }
 
@@ -187,7 +197,8 @@ func (s *SavedSession) command(e LogCommand) {
 
 // logHistory stands in a log that was rewritten for what was left out.
 type logHistory struct {
-	seq uint64
+	seq     uint64
+	lastKey time.Time
 	History
 }
 

@@ -115,7 +115,7 @@ func (w *logWriter) entry(entry LogEntry) error {
 		if err != nil {
 			return fmt.Errorf("encoding a log entry: %w", err)
 		}
-		b = strconv.AppendUint(append(b, logPast+`","n":`...), e.seq, 10)
+		b = appendTime(strconv.AppendUint(append(b, logPast+`","n":`...), e.seq, 10), e.lastKey)
 		b = append(append(b, `,"p":`...), past...)
 	default:
 		return fmt.Errorf("encoding a log entry: %T is unknown", entry)

@@ -109,7 +109,7 @@ func decodeEntry(payload []byte) (LogEntry, error) {
 		if h.Past == nil {
 			h.Past = &History{}
 		}
-		return logHistory{seq: h.Seq, History: *h.Past}, nil
+		return logHistory{seq: h.Seq, lastKey: h.at(), History: *h.Past}, nil
 	}
 	return nil, nil // of another release, see docs/session-log.md
 }
@@ -186,7 +186,7 @@ func rewriteLog(data []byte) ([]byte, error) {
 			s.add(item.entry)
 		}
 	}
-	if err := errors.Join(w.entry(LogToken{Token: s.Token, Worker: s.Worker}), w.entry(logHistory{seq: s.Seq, History: s.History})); err != nil {
+	if err := errors.Join(w.entry(LogToken{Token: s.Token, Worker: s.Worker}), w.entry(logHistory{seq: s.Seq, lastKey: s.LastKey, History: s.History})); err != nil {
 		return nil, err
 	}
 	for _, item := range items[1:last] {

@@ -51,6 +51,7 @@ func sampleSaved(session string) SavedSession {
 		Start: log[0].(LogStart), Token: Token{4, 1}, Worker: "w2.b", Seq: 7,
 		Journal: [][]byte{[]byte("stage 1"), []byte("begin 1")},
 		Digits:  []Digit{{Seq: 6, Key: "#", At: logTime.Add(3 * time.Second)}},
+		LastKey: logTime.Add(3 * time.Second),
 		Commands: []SavedCommand{
 			{ID: "1.stage.0", Done: true, At: logTime.Add(4 * time.Second)},
 			{ID: "1.play.1", Done: true, At: logTime.Add(5 * time.Second), Outcome: Outcome{Err: "Asterisk <away>"}},
@@ -311,7 +312,7 @@ func TestLogIsShortened(t *testing.T) {
 		add(LogToken{Token: Token{1, uint64(stage + 2)}, Worker: fmt.Sprintf("w%d.a", stage)})
 		for n := range 10 {
 			add(LogCommand{ID: fmt.Sprintf("%d.x.%d", stage, n), Ack: uint64(10*stage + n), Records: [][]byte{big}})
-			add(LogDigit{Digit{Seq: uint64(10*stage + n + 5), Key: "5"}})
+			add(LogDigit{Digit{Seq: uint64(10*stage + n + 5), Key: "5", At: logTime.Add(time.Duration(10*stage+n) * time.Second)}})
 		}
 		info, err := os.Stat(s.path(session))
 		if err != nil || info.Size() > rewriteFrom+12_000 {

@@ -85,6 +85,7 @@ type gatewayMetrics struct {
 	orphaned, restored, adopted, logErrors     prometheus.Counter
 	events, reconnects, stale                  prometheus.Counter
 	malformed, forbidden                       prometheus.Counter
+	keysRecovered                              prometheus.Counter
 	recordsDelivered, recordsDropped           prometheus.Counter
 	refused, media                             *prometheus.CounterVec
 	setup                                      prometheus.Histogram
@@ -108,6 +109,7 @@ func newGatewayMetrics(g *Gateway, reg prometheus.Registerer) *gatewayMetrics {
 	m.events = counter(c, l, "asterism_ari_events_total", "Events that Asterisk sent.")
 	m.reconnects = counter(c, l, "asterism_ari_reconnects_total", "Connections to Asterisk that were made again.")
 	m.stale = counter(c, l, "asterism_commands_stale_total", "Commands that were refused because their token was not current.")
+	m.keysRecovered = counter(c, l, "asterism_keys_recovered_total", "Keys that were pressed while Asterisk was not connected, and were found in its key log.")
 	m.malformed = counter(c, l, "asterism_messages_malformed_total", "Messages and events that could not be read.")
 	m.forbidden = counter(c, l, "asterism_ari_forbidden_total", "ARI requests of workers that are not on the allow-list.")
 	m.recordsDelivered = counter(c, l, "asterism_call_records_delivered_total", "Call records that the stream has.")

@@ -106,6 +106,7 @@ func (a *app) openGateway(ctx context.Context, node config.Node, bucket storage.
 	g, err := proxy.NewGateway(proxy.GatewayOptions{
 		Node: node.Name, Boot: boot, Conn: conn, Media: cache,
 		Spool:   filepath.Join(node.Spool.Dir, "sessions"),
+		KeyLog:  node.Spool.KeyLogPath(),
 		ARI:     ari.Options{BaseURL: node.ARI.URL, Username: node.ARI.User, Password: node.ARI.Password.Reveal()},
 		Admit:   func(in proxy.Inbound) *proxy.Refusal { return admit(gate, in) },
 		Parties: parties, Calls: callsOptions(a.cfg.Calls),

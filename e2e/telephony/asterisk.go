@@ -145,6 +145,18 @@ func newAsterisk(o Options) (*Asterisk, error) {
 	if err := asteriskconf.Write(p); err != nil {
 		return nil, err
 	}
+	keyLog := p.KeyLog
+	if keyLog == "" {
+		keyLog = filepath.Join(p.SpoolDir, "keys.log")
+	}
+	// Asterisk would make a file that everybody may read.
+	keys, err := os.OpenFile(keyLog, os.O_WRONLY|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("make key log: %w", err)
+	}
+	if err := keys.Close(); err != nil {
+		return nil, fmt.Errorf("make key log: %w", err)
+	}
 	if o.Root.dir == "/" {
 		if err := haveModules(p.ConfigDir, p.ModuleDir); err != nil {
 			return nil, err

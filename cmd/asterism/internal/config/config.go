@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"time"
 
 	"asterism/sip"
@@ -71,6 +72,18 @@ type Media struct {
 // Asterisk.
 type Spool struct {
 	Dir string `yaml:"dir"`
+	// KeyLog is the file in which Asterisk writes down each key, as its
+	// logger.conf says: a name in Dir, or an absolute path. With "", keys that
+	// are pressed while the gateway is away are lost.
+	KeyLog string `yaml:"key_log"`
+}
+
+// KeyLogPath is the path of KeyLog, "" for none.
+func (s Spool) KeyLogPath() string {
+	if s.KeyLog == "" || filepath.IsAbs(s.KeyLog) {
+		return s.KeyLog
+	}
+	return filepath.Join(s.Dir, s.KeyLog)
 }
 
 // Storage says where prompts and messages are kept.
@@ -198,6 +211,6 @@ func defaultNode() Node {
 	return Node{
 		ARI:   ARI{URL: "http://127.0.0.1:8088/ari", User: "asterism"},
 		Media: Media{Dir: "/var/lib/asterism/media", MaxSize: 2 << 30, StaleIfError: 24 * time.Hour},
-		Spool: Spool{Dir: "/var/lib/asterism/spool"},
+		Spool: Spool{Dir: "/var/lib/asterism/spool", KeyLog: "keys.log"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -175,6 +176,12 @@ func (v *validator) nodes() {
 		v.ari(at+".ari", n.ARI)
 		v.path(at+".media.dir", n.Media.Dir)
 		v.path(at+".spool.dir", n.Spool.Dir)
+		if k := n.Spool.KeyLog; k != "" && !filepath.IsAbs(k) && !filepath.IsLocal(k) {
+			v.wrong(at+".spool.key_log", "%q leads out of spool.dir; expected a name in it, or an absolute path", k)
+		} else if k != "" {
+			// Each Asterisk gives its channels the same names.
+			unique(at+".spool.key_log", "key log ", n.Spool.KeyLogPath())
+		}
 		unique(at+".media.dir", "dir ", n.Media.Dir)
 		unique(at+".spool.dir", "dir ", n.Spool.Dir)
 		if n.Media.MaxSize < minMediaSize {
