@@ -82,8 +82,8 @@ func (g *gateway) crash() (spool string) {
 	if err := os.CopyFS(spool, os.DirFS(g.spool)); err != nil {
 		g.w.t.Fatal(err)
 	}
+	g.conn.Close() // first: what it says of its own death must not be heard
 	close(g.dead)
-	g.conn.Close()
 	g.cancel()
 	g.w.work.Go(func() { <-g.ended })
 	g.w.note("%s CRASHES", g.name)

@@ -75,8 +75,8 @@ func (p *worker) start() {
 func (p *worker) crash() {
 	l := p.life
 	l.gone = true
+	l.conn.Close() // first: what it says of its own death must not be heard
 	close(l.dead)
-	l.conn.Close()
 	p.w.note("%s CRASHES", l.name)
 	p.w.work.Go(func() {
 		l.wk.Close()

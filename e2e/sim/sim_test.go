@@ -66,8 +66,8 @@ func (w *world) idle(d time.Duration) {
 
 // end stops everything, whatever state it is in.
 func (w *world) end() {
-	close(w.gateway.dead)
 	w.gateway.conn.Close()
+	close(w.gateway.dead)
 	w.gateway.cancel()
 	for _, p := range w.workers {
 		if !p.life.gone {
