@@ -88,9 +88,12 @@ func (n *node) assign(k *kept, again bool) {
 		defer cancel(nil)
 		s.Run(ctx)
 		n.mu.Lock()
-		pending := s.Pending()
+		pending, reset, _ := s.Pending()
 		released := l.released
 		if released {
+			if reset {
+				k.journal = nil
+			}
 			k.journal = append(k.journal, pending...)
 		}
 		if n.sessions[k.id] == s {

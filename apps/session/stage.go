@@ -253,4 +253,6 @@ func (s *session) definedEnd(why string, err error) error {
 }
 
 // Pending implements [proxy.Runner].
-func (s *session) Pending() [][]byte { return s.stage.pending }
+func (s *session) Pending() (records [][]byte, reset bool, heard uint64) {
+	return s.stage.pending, s.stage.reset, s.stage.heard
+}

@@ -107,6 +107,7 @@ type session struct {
 	behind uint64   // what sent was at the owner's last renewal
 	urgent uint64   // the last event that the owner must have now
 	lost   bool     // events before first were dropped unacknowledged
+	kept   []keptEvent
 
 	commands map[string]*commandState
 	order    []string // ids of finished commands, oldest first
@@ -118,6 +119,12 @@ type session struct {
 	doneAt   time.Time
 	outcome  []byte
 	end      Ending
+}
+
+// keptEvent is an event that every owner must know.
+type keptEvent struct {
+	seq uint64
+	raw []byte
 }
 
 type commandState struct {
@@ -167,13 +174,15 @@ type (
 		Raw     []byte
 	}
 	// MsgEvent is an event of a session. Lazy events wake nobody: they travel
-	// with the next one that does. Digit is the key of a key press. Gone marks
+	// with the next one that does. Keep marks what every owner must know,
+	// whether or not an earlier one has acknowledged it. Digit is the key of a key press. Gone marks
 	// the last event of the channel; Cause and Reason then go into the
 	// [Ending].
 	MsgEvent struct {
 		Session    string
 		Raw        []byte
 		Lazy, Gone bool
+		Keep       bool
 		Digit      string
 		At         time.Time // of the key press; zero means now
 		Cause      int
@@ -218,11 +227,13 @@ type (
 		Reply   string
 	}
 	// MsgRelease gives a session back: its worker goes out of service. Records
-	// are what the journal lacks still.
+	// are what the journal lacks still; Reset and Heard are as in a [Command].
 	MsgRelease struct {
 		Session string
 		Token   Token
 		Records [][]byte
+		Reset   bool
+		Heard   uint64
 		Reply   string
 	}
 	// MsgClaim asks for the sessions that a worker owned in an earlier life of

@@ -93,6 +93,12 @@ func (a *Arbiter) offer(now time.Time, s *session) {
 	w.sessions[s.id] = s
 	s.worker, s.asked, s.state = name, now, stateAssigned
 	s.token = Token{Boot: a.boot, Epoch: a.epoch(s) + 1}
+	for i, k := range s.kept {
+		if k.seq < s.first { // its owner knew of it
+			a.append(s, k.raw, false)
+			s.kept[i].seq = s.last()
+		}
+	}
 	s.sent = s.last()
 	a.logToken(s)
 	assign := ActAssign{

@@ -66,10 +66,10 @@ type takenIn struct {
 	lost   int
 }
 
-func (r *takenIn) Run(context.Context)        {}
-func (r *takenIn) Event(_ uint64, raw []byte) { r.events = append(r.events, string(raw)) }
-func (r *takenIn) Lost()                      { r.lost++ }
-func (r *takenIn) Pending() [][]byte          { return nil }
+func (r *takenIn) Run(context.Context)               {}
+func (r *takenIn) Event(_ uint64, raw []byte)        { r.events = append(r.events, string(raw)) }
+func (r *takenIn) Lost()                             { r.lost++ }
+func (r *takenIn) Pending() ([][]byte, bool, uint64) { return nil, false, 0 }
 
 // When NATS and the connection to Asterisk were away at the same time, what
 // the session has already had is sent again with the news that events are

@@ -69,8 +69,11 @@ func (a *Arbiter) release(now time.Time, m MsgRelease) {
 	if w := a.workers[s.worker]; w != nil {
 		w.out = true
 	}
+	if m.Reset {
+		s.newStage(m.Heard)
+	}
 	if len(m.Records) > 0 && a.keepRecords(s, m.Records) {
-		a.log(s, LogCommand{Ack: s.acked, Records: m.Records})
+		a.log(s, LogCommand{Ack: s.acked, Records: m.Records, Reset: m.Reset, Heard: m.Heard})
 	}
 	a.do(ActReply{Reply: m.Reply})
 	switch {
@@ -157,6 +160,7 @@ func (a *Arbiter) restore(now time.Time, v SavedSession) {
 		s.gone = true
 		s.end.Gone, s.end.Cause, s.end.Reason = v.Gone.At, v.Gone.Cause, v.Gone.Reason
 		a.append(s, goneEvent(s.id), false)
+		s.kept = append(s.kept, keptEvent{s.last(), s.events[len(s.events)-1]})
 		if a.closed(s) {
 			return
 		}
@@ -220,6 +224,7 @@ func (a *Arbiter) grant(now time.Time, s *session, worker string, e renewEntry) 
 func (a *Arbiter) announce(raw []byte) {
 	for _, s := range a.ordered(a.sessions) {
 		a.append(s, raw, false)
+		s.kept = append(s.kept, keptEvent{s.last(), raw})
 		a.flush(s)
 	}
 }

@@ -15,6 +15,9 @@ func (a *Arbiter) event(now time.Time, m MsgEvent) {
 		return
 	}
 	a.append(s, m.Raw, m.Lazy)
+	if m.Keep || m.Gone {
+		s.kept = append(s.kept, keptEvent{s.last(), m.Raw})
+	}
 	if m.Digit != "" {
 		at := m.At
 		if at.IsZero() {

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -308,6 +310,50 @@ func TestCallOfALostWorkerGoesToAnother(t *testing.T) {
 	if accepted.Worker != "three.1" || accepted.Bare {
 		t.Fatalf("%+v", accepted)
 	}
+}
+
+// What ended a call, or will, is told to each owner.
+func TestNextOwnerHearsOfTheEndThatWasAcknowledged(t *testing.T) {
+	b, a := owned(t)
+	b.step(MsgEvent{Session: "c", Raw: []byte("hangup"), Keep: true})
+	b.step(MsgEvent{Session: "c", Raw: []byte("other")})
+	b.step(MsgEvent{Session: "c", Raw: []byte("gone"), Gone: true})
+	b.step(MsgAnnounce{Raw: []byte("draining")})
+	b.step(MsgRenew{Worker: a.Worker, Entries: []renewEntry{{"c", a.Token, 5}}, Reply: "n"})
+	for range 2 {
+		a = one[ActAssign](t, b.step(MsgRelease{Session: "c", Token: a.Token}))
+		if got := fmt.Sprintf("%s", a.Events); !strings.HasSuffix(got, "hangup gone draining]") {
+			t.Errorf("the next owner is told %s", got)
+		}
+		b.beat("one", 0, 100)
+		b.beat("two", 0, 100)
+		b.step(MsgAccept{Session: "c", Token: a.Token})
+		b.step(MsgRenew{Worker: a.Worker, Entries: []renewEntry{{"c", a.Token, a.First + uint64(len(a.Events)) - 1}}, Reply: "n"})
+	}
+}
+
+// A release may carry the beginning of a stage: what was before is void.
+func TestReleaseAtTheBeginningOfAStage(t *testing.T) {
+	b, a := owned(t)
+	b.step(MsgCommand{Session: "c", Token: a.Token, Command: Command{ID: "x", Records: [][]byte{bytes.Repeat([]byte("x"), 40<<10)}}, Reply: "r"})
+	next := one[ActAssign](t, b.step(MsgRelease{Session: "c", Token: a.Token, Records: [][]byte{[]byte("header")}, Reset: true}))
+	if len(next.Journal) != 1 || string(next.Journal[0]) != "header" {
+		t.Errorf("the journal has %d records", len(next.Journal))
+	}
+}
+
+// The result of a prompt is kept however many keys are obeyed in it.
+func TestResultOfALongVerbIsKept(t *testing.T) {
+	b, a := owned(t)
+	play := MsgCommand{Session: "c", Token: a.Token, Command: Command{ID: "0.play.1", Steps: []Step{{Name: StepPlay}}}, Reply: "r"}
+	b.step(play)
+	b.step(MsgDone{Session: "c", ID: "0.play.1"})
+	for i := range 300 {
+		id := fmt.Sprintf("0.play.1.key%d", i)
+		b.step(MsgCommand{Session: "c", Token: a.Token, Command: Command{ID: id, Steps: []Step{{Method: "POST"}}}, Reply: "r"})
+		b.step(MsgDone{Session: "c", ID: id})
+	}
+	none[ActExecute](t, b.step(play))
 }
 
 // While two releases run side by side, a call goes on only where its journal

@@ -92,14 +92,16 @@ func (w *Worker) receiveClaimed(m *nats.Msg) error {
 
 // release gives the session back to its gateway with the records that no
 // command has carried, so that another worker goes on where this one was.
-func (s *Session) release(records [][]byte) {
+func (s *Session) release(records [][]byte, reset bool, heard uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseWithin)
 	defer cancel()
 	for ctx.Err() == nil {
 		at := s.at.Load()
 		subject, n, ch := s.w.request()
 		again := time.NewTimer(releaseAgain)
-		if s.w.conn.publish(at.node.subject(kindRelease), subject, releaseHeader{Session: s.id, Token: at.token}, records...) == nil {
+		if s.w.conn.publish(at.node.subject(kindRelease), subject, releaseHeader{
+			Session: s.id, Token: at.token, Reset: reset, Heard: heard,
+		}, records...) == nil {
 			select {
 			case r := <-ch:
 				if !r.none {

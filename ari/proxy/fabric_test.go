@@ -182,10 +182,10 @@ type testRunner struct {
 	lost   chan struct{}
 }
 
-func (r *testRunner) Run(ctx context.Context)    { r.flow(ctx, r) }
-func (r *testRunner) Event(_ uint64, raw []byte) { r.events <- raw }
-func (r *testRunner) Lost()                      { r.lost <- struct{}{} }
-func (r *testRunner) Pending() [][]byte          { return nil }
+func (r *testRunner) Run(ctx context.Context)           { r.flow(ctx, r) }
+func (r *testRunner) Event(_ uint64, raw []byte)        { r.events <- raw }
+func (r *testRunner) Lost()                             { r.lost <- struct{}{} }
+func (r *testRunner) Pending() ([][]byte, bool, uint64) { return nil, false, 0 }
 
 // await returns the next event of a type.
 func (r *testRunner) await(ctx context.Context, typ string) error {

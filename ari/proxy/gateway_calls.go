@@ -79,6 +79,7 @@ func (g *Gateway) event(raw []byte) {
 	if c := g.calls[session]; c != nil && h.ChannelID == session {
 		c.hungUp = c.hungUp || h.Type == "ChannelHangupRequest"
 		lazy = lazy && (!gone || c.hungUp) // a channel that just leaves is news
+		m.Keep = h.Type == "ChannelHangupRequest"
 		m.Cause = c.facts.heard(h.Type, raw)
 		if h.Type == "ChannelDtmfReceived" {
 			if !c.keyed(h.Digit, h.Timestamp) {

@@ -112,7 +112,9 @@ func (g *Gateway) receiveRequest(kind string, m *nats.Msg) error {
 		if err != nil {
 			return err
 		}
-		g.handle(MsgRelease{Session: h.Session, Token: h.Token, Records: records, Reply: m.Reply})
+		g.handle(MsgRelease{
+			Session: h.Session, Token: h.Token, Records: records, Reset: h.Reset, Heard: h.Heard, Reply: m.Reply,
+		})
 	case kindClaim:
 		var h claimHeader
 		if _, err := decodeFrame(m.Data, &h); err != nil {

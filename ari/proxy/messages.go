@@ -201,6 +201,8 @@ type resyncHeader struct {
 type releaseHeader struct {
 	Session string `json:"s"`
 	Token   Token  `json:"t"`
+	Reset   bool   `json:"rs,omitempty"` // the records replace the journal
+	Heard   uint64 `json:"hd,omitempty"` // with Reset
 }
 
 // claimHeader asks a gateway that has started anew for the sessions that a

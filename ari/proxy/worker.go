@@ -38,8 +38,9 @@ type Runner interface {
 	// channel must be looked up again. Called like Event.
 	Lost()
 	// Pending returns, after Run has returned, the journal records that no
-	// command has carried yet. They ride on the release of the session.
-	Pending() [][]byte
+	// command has carried yet, with Reset and Heard as in a [Command]. They ride
+	// on the release of the session.
+	Pending() (records [][]byte, reset bool, heard uint64)
 }
 
 // Start is what a worker is given with a session.
