@@ -121,7 +121,7 @@ func (p *playing) finished(ctx context.Context, failed bool) (apps.Played, error
 	if failed {
 		return p.failed(ctx, p.pos.sound, "Asterisk could not play it")
 	}
-	if p.adopted {
+	if p.adopted || (p.lost && p.starts.IsZero()) { // nobody knows when it started
 		p.wholly()
 	} else if sound, short := p.pos.failed(); short {
 		return p.failed(ctx, sound, fmt.Sprintf("it ended after %v", p.pos.offset.Round(time.Millisecond)))

@@ -123,8 +123,8 @@ func (c *caller) judge() {
 // due.
 func (c *caller) record() (o outcome, ok bool) {
 	switch {
-	case len(c.records) > 1 || c.refusals > 1:
-		c.fault("has %d call records and %d refusals", len(c.records), c.refusals)
+	case len(c.records) > 1:
+		c.fault("has %d call records", len(c.records))
 	case len(c.records)+c.refusals == 0:
 		// Its StasisStart was never heard, or its caller left before anybody
 		// had taken the call.
@@ -134,7 +134,7 @@ func (c *caller) record() (o outcome, ok bool) {
 		return o, false
 	case len(c.records) == 0:
 		return o, false
-	case c.refusals > 0 && !c.w.disturbedIn(time.Time{}, time.Now()):
+	case len(c.records)+c.refusals > 1 && !c.w.disturbedIn(time.Time{}, time.Now()):
 		// A gateway that dies while it refuses lets the call in afterwards.
 		c.fault("has a call record and was refused")
 	}
