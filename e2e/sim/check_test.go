@@ -305,7 +305,9 @@ func (c *caller) controlled(key string, operations []string) {
 			least++
 		}
 	}
-	if done < least || done > most {
+	// What a gateway had in hand when it died is taken for done: once too few is
+	// better than once too often.
+	if done < least-int(c.w.boots-1) || done > most { //nolint:gosec // a few lives
 		c.fault("%v was done %d times; its key was pressed %d times, %d of them in time", operations, done, most, least)
 	}
 }
