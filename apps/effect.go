@@ -1,6 +1,7 @@
 package apps
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,15 +36,20 @@ func Do[T any](ctx context.Context, call Call, name string, fn func(ctx context.
 }
 
 // CheckResult refuses a result of [Call.Do] that no log can hold: one that is
-// too large or not JSON.
-func CheckResult(name string, result []byte) error {
+// too large or not JSON. It returns the result as a log keeps it, without the
+// white space between its parts.
+func CheckResult(name string, result []byte) ([]byte, error) {
 	if len(result) > MaxResult {
-		return fmt.Errorf("the result of %s is %d bytes, more than the %d allowed: return a reference to it", name, len(result), MaxResult)
+		return nil, fmt.Errorf("the result of %s is %d bytes, more than the %d allowed: return a reference to it", name, len(result), MaxResult)
 	}
-	if len(result) > 0 && !json.Valid(result) {
-		return fmt.Errorf("the result of %s is not JSON", name)
+	if len(result) == 0 {
+		return nil, nil
 	}
-	return nil
+	var b bytes.Buffer
+	if err := json.Compact(&b, result); err != nil {
+		return nil, fmt.Errorf("the result of %s is not JSON", name)
+	}
+	return b.Bytes(), nil
 }
 
 // FarewellTime is how long a flow has for its [Farewell].

@@ -1,7 +1,9 @@
 package apps
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -49,6 +51,9 @@ var sentinels = []struct {
 	{failedCanceled, context.Canceled},
 }
 
+// MaxFailure is the greatest size of a [Failure] in bytes of JSON.
+const MaxFailure = 2 << 10
+
 // What of an error a log keeps, in bytes of each text and in texts.
 const (
 	maxFailureText   = 512
@@ -68,23 +73,23 @@ func FailureOf(err error) *Failure {
 	f := &Failure{Text: cutText(err.Error())}
 	collect(err, &f.Within)
 	if r, ok := errors.AsType[*Refusal](err); ok {
-		f.Kind, f.Status, f.Reason, f.Fault = failedRefusal, r.Status, cutText(r.Reason), r.Fault
+		f.Kind, f.Status, f.Reason, f.Fault = failedRefusal, r.Status, cutText(r.Reason), Fault(cutText(string(r.Fault)))
 		if r.Err != nil {
 			f.Cause = cutText(r.Err.Error())
 		}
-		return f
+		return f.bound()
 	}
 	if m, ok := errors.AsType[*MediaError](err); ok {
-		f.Kind, f.Sound, f.Problem, f.Detail = failedMedia, m.Sound, m.Problem, cutText(m.Detail)
-		return f
+		f.Kind, f.Sound, f.Problem, f.Detail = failedMedia, cutText(m.Sound), MediaProblem(cutText(string(m.Problem))), cutText(m.Detail)
+		return f.bound()
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.err) {
 			f.Kind = s.kind
-			return f
+			return f.bound()
 		}
 	}
-	return f
+	return f.bound()
 }
 
 // collect adds the texts of the errors that err wraps.
@@ -105,11 +110,40 @@ func collect(err error, texts *[]string) {
 	}
 }
 
-func cutText(s string) string {
-	if len(s) <= maxFailureText {
-		return s
+// cutText makes of a text what JSON can hold, and bounds it.
+func cutText(s string) string { return cutTo(s, maxFailureText) }
+
+func cutTo(s string, most int) string {
+	if len(s) <= most {
+		return strings.ToValidUTF8(s, "\uFFFD")
 	}
-	return strings.ToValidUTF8(s[:maxFailureText], "") + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// Encode returns the failure as JSON, of [MaxFailure] bytes at most.
+func (f *Failure) Encode() []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // it would make six bytes of one
+	_ = e.Encode(f)        // it holds strings and numbers only
+	return bytes.TrimSpace(b.Bytes())
+}
+
+// bound makes the failure small enough: of what the error wraps the innermost
+// go first.
+func (f *Failure) bound() *Failure {
+	for most := maxFailureText; len(f.Encode()) > MaxFailure; {
+		if n := len(f.Within); n > 0 {
+			f.Within = f.Within[:n-1]
+			continue
+		}
+		most /= 2
+		f.Fault, f.Problem = Fault(cutTo(string(f.Fault), most)), MediaProblem(cutTo(string(f.Problem), most))
+		for _, text := range []*string{&f.Text, &f.Reason, &f.Cause, &f.Sound, &f.Detail} {
+			*text = cutTo(*text, most)
+		}
+	}
+	return f
 }
 
 // Err returns the error again, nil for a nil Failure.

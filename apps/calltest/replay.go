@@ -104,15 +104,17 @@ type remembered struct {
 
 var _ apps.Call = (*memory)(nil)
 
-// remember writes a verb down with its result.
+// remember writes a verb down with its result. The error becomes what a log
+// keeps of it, as it does in production.
 func remember[R any](c *Caller, about string, r R, err error) (R, error) {
 	if errors.Is(err, errMisuse) {
 		return r, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.verbsOf.verbs = append(c.verbsOf.verbs, remembered{about, r, apps.FailureOf(err)})
-	return r, err
+	failed := apps.FailureOf(err)
+	c.verbsOf.verbs = append(c.verbsOf.verbs, remembered{about, r, failed})
+	return r, failed.Err()
 }
 
 // runAgain runs a stage once more, with its verbs answered from memory: it

@@ -93,7 +93,7 @@ func (c *Caller) Do(ctx context.Context, name string, fn func(ctx context.Contex
 	c.act("has " + name + " done")
 	raw, err := c.effect(ctx, name, fn)
 	if err == nil {
-		err = apps.CheckResult(name, raw)
+		raw, err = apps.CheckResult(name, raw)
 	}
 	if err != nil {
 		raw = nil

@@ -96,13 +96,10 @@ func (s *session) Do(ctx context.Context, name string, fn func(ctx context.Conte
 		if s.isMoved() {
 			return nil, apps.ErrMoved // whoever has the call now does it again, with the same key
 		}
-		if err == nil {
-			err = apps.CheckResult(name, raw)
-		}
 		if err != nil {
 			return nil, err
 		}
-		return raw, nil
+		return apps.CheckResult(name, raw)
 	})
 }
 

@@ -114,9 +114,7 @@ func appendEnd(b []byte, r *record, result []byte) []byte {
 		b = append(append(b, `,"r":`...), result...)
 	}
 	if r.Failure != nil {
-		if raw, err := json.Marshal(r.Failure); err == nil { // it holds strings and numbers only
-			b = append(append(b, `,"x":`...), raw...)
-		}
+		b = append(append(b, `,"x":`...), r.Failure.Encode()...)
 	}
 	for i, n := range r.Keys {
 		if b = append(b, ','); i == 0 {
@@ -152,27 +150,30 @@ func appendQuoted(b []byte, s string) []byte {
 }
 
 // readJournal decodes the records of a stage. What comes before its last
-// header belongs to stages that are over.
+// header belongs to stages that are over. With an error come those that were
+// read before it.
 func readJournal(records [][]byte) (h header, memos []memo, size int, err error) {
 	for i, raw := range records {
 		size += len(raw) + recordOverhead
 		var r record
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return h, nil, 0, fmt.Errorf("record %d of %d is no JSON: %w: %w", i+1, len(records), err, errJournal)
+			return h, memos, size, fmt.Errorf("record %d of %d is no JSON: %w: %w", i+1, len(records), err, errJournal)
 		}
 		switch {
 		case r.Format == journalFormat:
 			h, memos, size = header{}, nil, len(raw)+recordOverhead
 			if err := json.Unmarshal(raw, &h); err != nil {
-				return h, nil, 0, fmt.Errorf("record %d of %d, the beginning of a stage: %w: %w", i+1, len(records), err, errJournal)
+				return h, memos, size, fmt.Errorf("record %d of %d, the beginning of a stage: %w: %w", i+1, len(records), err, errJournal)
 			}
 		case r.Format != 0:
-			return h, nil, 0, fmt.Errorf("its format is %d, and this release reads %d: %w", r.Format, journalFormat, errJournal)
+			return h, memos, size, fmt.Errorf("its format is %d, and this release reads %d: %w", r.Format, journalFormat, errJournal)
 		case h.Format == 0:
-			return h, nil, 0, fmt.Errorf("record %d of %d comes before the beginning of a stage: %w", i+1, len(records), errJournal)
+			return h, memos, size, fmt.Errorf("record %d of %d comes before the beginning of a stage: %w", i+1, len(records), errJournal)
 		default:
-			if memos, err = addMemo(memos, r); err != nil {
-				return h, nil, 0, fmt.Errorf("record %d of %d: %w", i+1, len(records), err)
+			if more, err := addMemo(memos, r); err == nil {
+				memos = more
+			} else {
+				return h, memos, size, fmt.Errorf("record %d of %d: %w", i+1, len(records), err)
 			}
 		}
 	}

@@ -47,24 +47,51 @@ type note struct {
 	Fields  map[string]any `json:"fields,omitempty"`
 }
 
-// maxNotes bounds the notes that the call record repeats; the log has all.
-const maxNotes = 8
+// What of notes, and in all, goes into a call record.
+const (
+	maxNotes     = 8        // how many, the first ones
+	maxNoteText  = 512      // bytes of a message
+	maxNoteValue = 256      // bytes of a field
+	maxNote      = 2 << 10  // bytes of a note as JSON
+	maxOutcome   = 64 << 10 // bytes of all
+)
 
-// note implements the Log of [apps.Env].
-func (s *session) note(message string, fields ...any) {
-	n := note{Message: message}
+// newNote makes a note of a line that a flow writes, and bounds it.
+func newNote(message string, fields []any) note {
+	n := note{Message: shorten(message, maxNoteText)}
 	if len(fields) > 1 {
 		n.Fields = make(map[string]any, len(fields)/2)
 	}
 	for i := 0; i+1 < len(fields); i += 2 {
-		value := fields[i+1]
-		if d, ok := value.(time.Duration); ok {
-			value = seconds(d)
-		}
-		n.Fields[fmt.Sprint(fields[i])] = value
+		n.Fields[shorten(fmt.Sprint(fields[i]), maxNoteText)] = noteValue(fields[i+1])
 	}
+	if raw, err := json.Marshal(n); err == nil && len(raw) > maxNote {
+		n.Fields = map[string]any{"left_out": fmt.Sprintf("%d fields, which are too large", len(n.Fields))}
+	}
+	return n
+}
+
+// noteValue is the value of a field as a note has it.
+func noteValue(value any) any {
+	switch v := value.(type) {
+	case time.Duration:
+		return seconds(v)
+	case string:
+		return shorten(v, maxNoteValue)
+	case error:
+		return shorten(v.Error(), maxNoteValue)
+	}
+	if raw, err := json.Marshal(value); err == nil && len(raw) > maxNoteValue {
+		return shorten(string(raw), maxNoteValue)
+	}
+	return value
+}
+
+// note implements the Log of [apps.Env].
+func (s *session) note(message string, fields ...any) {
+	n := newNote(message, fields)
 	if !s.stage.replaying() { // else it was logged by whoever had the call before
-		s.line(zerolog.InfoLevel).Fields(n.Fields).Msg(message)
+		s.line(zerolog.InfoLevel).Fields(n.Fields).Msg(n.Message)
 	}
 	if len(s.notes) < maxNotes {
 		s.notes = append(s.notes, n)
@@ -92,6 +119,18 @@ func (s *session) outcome(res result, v apps.Verdict, err error, took time.Durat
 		s.line(zerolog.ErrorLevel).Err(jsonErr).Msg("the notes are left out of the call record")
 		o.Notes = nil
 		raw, jsonErr = json.Marshal(o)
+	}
+	// What the edge has passed, and the flow, must not keep the call from ending.
+	for _, drop := range [...]func(){
+		func() { o.Notes = nil },
+		func() { o.Verbs, o.Skipped = nil, o.Skipped+len(o.Verbs) },
+		func() { o.Vars = nil },
+	} {
+		if jsonErr == nil && len(raw) > maxOutcome {
+			s.line(zerolog.WarnLevel).Int("bytes", len(raw)).Msg("the call record is too large: a part of it is left out")
+			drop()
+			raw, jsonErr = json.Marshal(o)
+		}
 	}
 	if jsonErr != nil {
 		return []byte(`{}`)
@@ -124,8 +163,9 @@ type entry struct {
 }
 
 const (
-	firstVerbs = 8  // kept from the start of the call
-	lastVerbs  = 24 // kept from its end
+	maxAbout   = 160 // bytes, of a verb
+	firstVerbs = 8   // kept from the start of the call
+	lastVerbs  = 24  // kept from its end
 )
 
 // trail holds the first and the last verbs of a call.
@@ -136,7 +176,7 @@ type trail struct {
 
 // add appends a verb with its result.
 func (t *trail) add(verb, about string, result any, err error) {
-	e := entry{Verb: verb, About: about}
+	e := entry{Verb: verb, About: shorten(about, maxAbout)}
 	if played, ok := result.(apps.Played); ok {
 		e.Heard, e.Ended, e.Digit = seconds(played.Heard), played.Ended, played.Digit
 		e.Sound, e.Offset = played.Sound, seconds(played.Offset)

@@ -298,7 +298,8 @@ func TestMismatch(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		n.kills(c)
 	}, func(n *node, _ *aritest.Caller) {
-		wantSent(t, n, "0.play.1 resolve POST channels/answer play", "0.do.2", "1.play.1 play", "1.do.2", "1.end.4 DELETE channels")
+		wantSent(t, n, "0.play.1 resolve POST channels/answer play", "0.do.2", "0.pause.3",
+			"1.play.1 play", "1.do.2", "1.pause.3", "1.end.4 DELETE channels")
 		o := n.outcome()
 		if o.Result != resultDone || !o.Answered {
 			t.Errorf("outcome is %+v", o)
@@ -334,8 +335,8 @@ func TestMismatchOfAFlowThatDoesLess(t *testing.T) {
 		time.Sleep(14 * time.Second)
 		n.kills(c)
 	}, func(n *node, c *aritest.Caller) {
-		wantSent(t, n, "0.play.1 resolve POST channels/answer play", "0.do.2", "0.play.4 play",
-			"1.restart.0 DELETE playbacks", "1.play.1 play", "1.do.2", "1.end.4 DELETE channels")
+		wantSent(t, n, "0.play.1 resolve POST channels/answer play", "0.do.2", "0.pause.3", "0.play.4 play",
+			"1.restart.0 DELETE playbacks", "1.play.1 play", "1.do.2", "1.pause.3", "1.end.4 DELETE channels")
 		heard := c.Heard()
 		if len(heard) != 3 || heard[1].Completed || !heard[2].Completed {
 			t.Errorf("the caller heard %+v", heard)
@@ -395,7 +396,7 @@ func TestStagesWithoutEnd(t *testing.T) {
 		next  error
 		wants string
 	}{
-		{"in circles", apps.Continue("spin", 1), "1000 stages in no time"},
+		{"in circles", apps.Continue("spin", 1), "1000 stages and did nothing"},
 		{"no such stage", apps.Continue("nowhere", 1), `it continues with "nowhere", which is none of its stages`},
 		{"another state", apps.Continue("spin", "x"), "stage spin was continued with a string, expected int"},
 	}

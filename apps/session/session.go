@@ -46,8 +46,9 @@ type session struct {
 	answered bool              // for sure
 	unsure   bool              // an answer was asked for and its result is not known
 	moved    bool              // a command has found out that it is not ours any more
-	commands int               // how many were sent
+	done     int               // how many commands were sent, and how often a verb has waited
 	left     string            // a playback to be stopped when a stage begins again
+	refused  int               // verbs in a row that did not begin, since all was over
 	stage    stage
 	trail    trail
 	notes    []note
@@ -178,7 +179,7 @@ func (s *session) line(level zerolog.Level) *zerolog.Event {
 // nothing is touched.
 func (s *session) end(ctx context.Context, err error, panicked bool) {
 	res, verdict := s.judge(err, panicked)
-	took := time.Since(s.began)
+	took := max(0, time.Since(s.began)) // after a takeover it began by Asterisk's clock
 	s.pool.metrics.ended(s.action, res, took)
 	s.report(res, verdict, err, took)
 	if res == resultMoved {
@@ -204,7 +205,7 @@ func (s *session) end(ctx context.Context, err error, panicked bool) {
 func (s *session) judge(err error, panicked bool) (result, apps.Verdict) {
 	ended := context.Cause(s.ctx)
 	switch {
-	case s.isMoved() || errors.Is(err, apps.ErrMoved):
+	case s.isMoved(): // the error alone says nothing: a flow may have made it up
 		return resultMoved, apps.Verdict{}
 	case panicked:
 		return resultPanic, apps.VerdictOf(err)

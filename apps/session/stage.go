@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -29,14 +28,15 @@ type stage struct {
 	verbs   int      // how many were called
 	memo    []memo   // what the journal knows of them: of verb k in memo[k-1]
 	pending [][]byte // records that no command has carried
+	owes    bool     // there is the result of a Do among them
 	reset   bool     // the next command begins the journal anew
 	heard   uint64   // with reset
+	notes   int      // how many notes there were when it began
 	size    int      // of the journal, with what is pending
 	stuck   error    // every verb returns it until the flow has returned
 
-	quick int       // how many stages before it took no time
-	sent  int       // how many commands there were when it began
-	began time.Time // when that was
+	quick int // how many stages before it did nothing
+	done  int // what the session had done when it began
 }
 
 // replaying reports whether the verb after the present one is in the journal:
@@ -50,7 +50,7 @@ func (st *stage) add(record []byte) {
 }
 
 // carried notes that a command has carried the pending records.
-func (st *stage) carried() { st.pending, st.reset = nil, false }
+func (st *stage) carried() { st.pending, st.reset, st.owes = nil, false, false }
 
 // The reasons why a stage is stuck.
 var (
@@ -58,8 +58,7 @@ var (
 	errFull     = errors.New("the journal of the stage is full: the flow must Continue more often")
 )
 
-// quickStages is how many stages in a row may neither take time nor send a
-// command.
+// quickStages is how many stages in a row may neither send a command nor wait.
 const quickStages = 1000
 
 // play runs the flow, from where its journal ends, to its end.
@@ -68,11 +67,44 @@ func (s *session) play(action *apps.Action, req *apps.Request) error {
 		return err
 	}
 	for {
-		err := s.stage.run(s.flow, apps.Env{Log: s.note, Revision: s.stage.revision}, s, *req)
+		err := s.runStage(req)
 		if over, err := s.goOn(action, err); over {
 			return err
 		}
 	}
+}
+
+// mostRefused is how many verbs in a row a flow may call that do nothing but
+// return the error that it does not heed.
+const mostRefused = 500
+
+// errHeedless is what a flow panics with that does not heed the errors of its
+// verbs: else it would run for ever, and its call would never end.
+var errHeedless = fmt.Errorf("it does not heed the errors of its verbs: %d in a row were refused", mostRefused)
+
+// refuse counts a verb that has not begun.
+func (s *session) refuse() {
+	if s.refused++; s.refused > mostRefused {
+		panic(errHeedless)
+	}
+}
+
+// runStage runs the flow's function for the present stage. A heedless flow
+// whose result does not matter, since the stage is stuck or the call has
+// moved, is unwound without another word.
+func (s *session) runStage(req *apps.Request) (err error) {
+	s.refused = 0
+	defer func() {
+		if s.stage.stuck == nil && !s.isMoved() {
+			return // a panic goes on, with the stack that it came by
+		}
+		if r := recover(); r == error(errHeedless) {
+			err = errHeedless
+		} else if r != nil {
+			panic(r)
+		}
+	}()
+	return s.stage.run(s.flow, apps.Env{Log: s.note, Revision: s.stage.revision}, s, *req)
 }
 
 // goOn begins the next stage, unless the call is over.
@@ -81,14 +113,13 @@ func (s *session) goOn(action *apps.Action, err error) (over bool, _ error) {
 	if next == nil {
 		return true, err
 	}
-	now := time.Now()
-	if s.stage.quick++; s.commands != s.stage.sent || now.Sub(s.stage.began) > time.Millisecond {
+	if s.stage.quick++; s.done != s.stage.done {
 		s.stage.quick = 0
 	}
 	if s.stage.quick > quickStages {
-		return true, s.definedEnd("circles", fmt.Errorf("it went through %d stages in no time", quickStages))
+		return true, s.definedEnd("circles", fmt.Errorf("it went through %d stages and did nothing", quickStages))
 	}
-	next.quick, next.sent, next.began = s.stage.quick, s.commands, now
+	next.quick, next.done = s.stage.quick, s.done
 	if err := s.enter(*next); err != nil {
 		return true, s.definedEnd("state", err)
 	}
@@ -114,16 +145,19 @@ func (s *session) resume(action *apps.Action) error {
 	if err == nil && h.Stage != "" {
 		run, err = stageOf(action, h.Stage, h.State)
 	}
+	s.answered, s.unsure = s.answered || h.Answered, h.Unsure
+	s.trail.restore(h.Trail, h.Skipped)
+	s.notes = h.Notes
 	if err != nil {
+		// What was done since is not known in full: the call may be answered.
+		s.unsure = s.unsure || len(memos) > 0 || len(journal) > 1 || h.Format == 0
 		return s.definedEnd("unreadable", err)
 	}
 	s.pool.metrics.replays.WithLabelValues("resumed").Inc()
 	s.stage = stage{
 		n: h.N, name: h.Stage, state: h.State, revision: h.Revision, restarts: h.Restarts, run: run, memo: memos, size: size,
 	}
-	s.answered, s.unsure = s.answered || h.Answered, h.Unsure
-	s.trail.restore(h.Trail, h.Skipped)
-	s.notes = h.Notes
+	s.stage.notes = len(s.notes)
 	s.mu.Lock()
 	s.keys.restore(&h)
 	s.mu.Unlock()
@@ -147,6 +181,9 @@ func (s *session) after(action *apps.Action, err error) (next *stage, _ error) {
 	st := &s.stage
 	if s.isMoved() {
 		return nil, apps.ErrMoved
+	}
+	if st.verbs == 0 && st.stuck == nil && errors.Is(err, apps.ErrState) {
+		return nil, s.definedEnd("state", err)
 	}
 	if st.stuck == nil && st.replaying() {
 		st.stuck = fmt.Errorf("%w: it ended after %d verbs, and verb %d was %s", errMismatch, st.verbs, st.verbs+1, st.memo[st.verbs].verb)
@@ -186,12 +223,13 @@ func (s *session) restart() *stage {
 	s.line(zerolog.WarnLevel).Str("stage", st.name).Err(st.stuck).Msg("the stage begins again, since its flow has changed")
 	s.mu.Lock()
 	for _, m := range st.memo[min(st.verbs, len(st.memo)):] { // what has happened has happened
-		s.answered, s.unsure = s.answered || m.end.Up, s.unsure || m.end.Unsure || (!m.ended && m.verb != "do")
+		s.answered, s.unsure = s.answered || m.end.Up, s.unsure || m.end.Unsure || (!m.ended && (m.verb == "play" || m.verb == "answer"))
 		for _, n := range m.end.Keys {
 			s.keys.takeNumber(n, apps.AllKeys)
 		}
 	}
 	s.mu.Unlock()
+	s.notes = s.notes[:min(st.notes, len(s.notes))] // the flow writes them once more
 	again := &stage{n: st.n + 1, name: st.name, state: st.state, revision: st.revision, run: st.run, restarts: st.restarts + 1}
 	if n := len(st.memo); n > 0 && !st.memo[n-1].ended && st.memo[n-1].verb == "play" {
 		s.left = playbackID(s.id, st.n, n)
@@ -216,7 +254,7 @@ func (s *session) enter(st stage) error {
 	if err != nil {
 		return err
 	}
-	st.reset, st.heard = true, h.Heard
+	st.reset, st.heard, st.notes = true, h.Heard, len(s.notes)
 	st.add(raw)
 	s.stage = st
 	if left := s.left; left != "" {
@@ -231,8 +269,17 @@ func (s *session) sweep(playback string) {
 	v := &verbRun{s: s, id: strconv.Itoa(s.stage.n) + ".restart.0", begun: true}
 	ctx, cancel := context.WithTimeout(s.ctx, haltWithin)
 	defer cancel()
-	if _, err := v.do(ctx, "", proxy.ARI(http.MethodDelete, "/playbacks/"+escape(playback), nil)); err != nil {
-		s.line(zerolog.WarnLevel).Err(err).Str("playback", playback).Msg("playback was not stopped")
+	id, tag := playback, ""
+	for i := 1; ; i++ {
+		r, err := v.do(ctx, tag, proxy.ARI(http.MethodDelete, "/playbacks/"+escape(id), nil))
+		if err != nil {
+			s.line(zerolog.WarnLevel).Err(err).Str("playback", playback).Msg("playback was not stopped")
+			return
+		}
+		if r.Err(1) == nil || i > again {
+			return
+		}
+		id, tag = anotherID(playback, i), "again"+strconv.Itoa(i) // it may have been begun anew
 	}
 }
 

@@ -2,13 +2,11 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"asterism/apps"
 	"asterism/ari/proxy"
@@ -54,13 +52,17 @@ func runVerb[R any](ctx context.Context, s *session, w *verb[R], live func(conte
 	v, m := s.next(w.name, w.about, w.hash)
 	switch {
 	case v == nil:
+		s.refuse()
 		return r, s.stage.stuck
 	case m != nil && m.ended:
 		return recall(s, w, m)
 	}
 	v.offline = w.offline
 	if err = v.ended(ctx); err == nil || (v.replay && w.adopts && !s.isMoved()) {
+		s.refused = 0
 		r, err = live(ctx, v)
+	} else {
+		s.refuse()
 	}
 	return finish(v, w, r, err)
 }
@@ -101,18 +103,22 @@ func finish[R any](v *verbRun, w *verb[R], r R, err error) (R, error) {
 	s := v.s
 	s.caughtUp()
 	r = w.codec.round(r)
-	s.trail.add(w.name, w.about, r, err)
-	if errors.Is(err, apps.ErrMoved) {
+	if errors.Is(err, apps.ErrMoved) && s.isMoved() {
+		s.trail.add(w.name, w.about, r, err)
 		return r, err // whoever has the call now finds out for himself
 	}
+	failure := apps.FailureOf(err)
+	err = failure.Err() // what a replay will get, and nothing more
+	s.trail.add(w.name, w.about, r, err)
 	s.mu.Lock()
 	taken := s.keys.takeTaken()
 	s.mu.Unlock()
 	end := record{
-		End: v.k, Verb: w.name, Hash: w.hash, Failure: apps.FailureOf(err), Keys: taken,
+		End: v.k, Verb: w.name, Hash: w.hash, Failure: failure, Keys: taken,
 		Up: s.answered && !v.up, Unsure: s.unsure && !v.unsure,
 	}
 	var buf [96]byte
+	s.stage.owes = s.stage.owes || w.name == "do"
 	s.stage.add(appendEnd(make([]byte, 0, 128), &end, w.codec.put(buf[:0], r)))
 	return r, err
 }
@@ -210,7 +216,7 @@ func (v *verbRun) do(ctx context.Context, tag string, steps ...proxy.Step) (prox
 	if c.Reset {
 		c.Heard = st.heard
 	}
-	s.commands++
+	s.done++
 	r, err := s.link.Do(ctx, c)
 	if err == nil {
 		st.carried()
@@ -304,105 +310,5 @@ func (v *verbRun) look(ctx context.Context, why string, steps ...proxy.Step) (pr
 // maxLooks bounds the looks of earlier workers whose answers are out of date.
 const maxLooks = 10_000
 
-// Pause implements [apps.Call].
-func (s *session) Pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (string, error) {
-	var h hasher
-	h.number(int64(d))
-	h.text(string(stopOn))
-	return runVerb(ctx, s, &verb[string]{name: "pause", hash: h.String(), codec: textCodec}, func(ctx context.Context, v *verbRun) (string, error) {
-		s.link.Accept() // a caller who is only waited with must know that someone is there
-		return v.pause(ctx, d, stopOn)
-	})
-}
-
-func (v *verbRun) pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (string, error) {
-	s := v.s
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	for {
-		if key := s.takeKey(stopOn); key != "" {
-			return key, nil
-		}
-		if s.takeLost() {
-			if err := v.lookForChannel(ctx, "lost"); err != nil {
-				return "", err
-			}
-		}
-		select {
-		case <-s.wake:
-		case <-timer.C:
-			return "", s.ended(ctx)
-		case <-ctx.Done():
-			return "", s.ended(ctx)
-		case <-s.ctx.Done():
-			return "", s.ended(ctx)
-		}
-	}
-}
-
 // escape makes an id fit for a path.
 func escape(id string) string { return url.PathEscape(id) }
-
-// codec writes the results of a verb into the journal and reads them. round
-// makes of a result what a replay would get, so that both are the same.
-type codec[R any] struct {
-	put   func([]byte, R) []byte
-	get   func(json.RawMessage) (R, error)
-	round func(R) R
-}
-
-// none is the result of a verb that has none.
-type none struct{}
-
-func same[R any](r R) R { return r }
-
-func decode[R any](raw json.RawMessage) (r R, err error) {
-	err = json.Unmarshal(raw, &r)
-	return r, err
-}
-
-var (
-	noneCodec = &codec[none]{
-		put:   func(b []byte, _ none) []byte { return b },
-		get:   func(json.RawMessage) (none, error) { return none{}, nil },
-		round: same[none],
-	}
-	textCodec = &codec[string]{
-		put: func(b []byte, s string) []byte {
-			if s == "" {
-				return b
-			}
-			return appendQuoted(b, s)
-		},
-		get: decode[string], round: same[string],
-	}
-)
-
-// hasher makes a short hash of a verb's arguments (FNV-1a, 32 bits).
-type hasher struct {
-	sum   uint32
-	begun bool
-}
-
-func (h *hasher) text(s string) {
-	h.number(int64(len(s)))
-	for i := range len(s) {
-		h.add(s[i])
-	}
-}
-
-func (h *hasher) number(n int64) {
-	for ; n > 127 || n < 0; n = int64(uint64(n) >> 7) {
-		h.add(byte(n) | 128)
-	}
-	h.add(byte(n))
-}
-
-func (h *hasher) add(b byte) {
-	if !h.begun {
-		h.sum, h.begun = 2166136261, true
-	}
-	h.sum = (h.sum ^ uint32(b)) * 16777619
-}
-
-func (h *hasher) String() string { return strconv.FormatUint(uint64(h.sum), 36) }
