@@ -251,7 +251,7 @@ func (s *session) report(res result, v apps.Verdict, err error, took time.Durati
 	}
 	e := s.line(level).Str("result", string(res)).Dur("took", took)
 	if err != nil {
-		e = e.Err(err).Int("status", v.Status).Str("fault", string(v.Fault))
+		e = e.Str(zerolog.ErrorFieldName, shorten(err.Error(), 4<<10)).Int("status", v.Status).Str("fault", string(v.Fault))
 	}
 	e.Msg("the flow has ended")
 }

@@ -98,7 +98,7 @@ func (s *session) runStage(req *apps.Request) (err error) {
 		if s.stage.stuck == nil && !s.isMoved() {
 			return // a panic goes on, with the stack that it came by
 		}
-		if r := recover(); r == error(errHeedless) {
+		if r := recover(); r == errHeedless {
 			err = errHeedless
 		} else if r != nil {
 			panic(r)
