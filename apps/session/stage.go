@@ -98,9 +98,13 @@ func (s *session) runStage(req *apps.Request) (err error) {
 		if s.stage.stuck == nil && !s.isMoved() {
 			return // a panic goes on, with the stack that it came by
 		}
-		if r := recover(); r == errHeedless {
-			err = errHeedless
-		} else if r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case error:
+			if err = r; !errors.Is(r, errHeedless) {
+				panic(r)
+			}
+		default:
 			panic(r)
 		}
 	}()
