@@ -19,9 +19,6 @@ type fault struct {
 	// with fromEnd, was over.
 	limit   time.Duration
 	fromEnd bool
-	// deaf says that keys pressed while it lasts reach nobody: Asterisk tells
-	// of a key only to who is connected at that moment.
-	deaf bool
 	// forgets says that the gateway itself goes: of a playback that it had
 	// begun and not yet written down it cannot know whether it was heard.
 	forgets bool
@@ -77,14 +74,14 @@ var faults = []*fault{
 	},
 	{
 		name: "kill-gateway", about: "SIGKILL gateway", limit: 5 * time.Second, length: moment,
-		deaf: true, forgets: true, refuses: true, back: "gateway-1",
+		forgets: true, refuses: true, back: "gateway-1",
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			return nil, r.signal("gateway-1", syscall.SIGKILL)
 		},
 	},
 	{
 		name: "upgrade-gateway", about: "gateway upgraded: SIGTERM twice and start", limit: 5 * time.Second, length: moment,
-		deaf: true, forgets: true, refuses: true, back: "gateway-1",
+		forgets: true, refuses: true, back: "gateway-1",
 		strike: func(ctx context.Context, r *round) (func(context.Context) error, error) {
 			// The second one leaves the calls to who comes next.
 			if err := r.stack.Process("gateway-1").Replace(syscall.SIGTERM); err != nil {
@@ -115,7 +112,7 @@ var faults = []*fault{
 		},
 	},
 	{
-		name: "drop-ari", about: "ARI websocket dropped", limit: 5 * time.Second, fromEnd: true, deaf: true, refuses: true,
+		name: "drop-ari", about: "ARI websocket dropped", limit: 5 * time.Second, fromEnd: true, refuses: true,
 		length: func(dice *rand.Rand, _ bool) time.Duration {
 			return []time.Duration{50 * time.Millisecond, between(dice, 100*time.Millisecond, 3*time.Second)}[dice.IntN(2)]
 		},

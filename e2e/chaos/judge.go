@@ -13,10 +13,9 @@ const (
 	// slack is how much earlier than a key seems to have been pressed it may
 	// have been obeyed: frames, and the phone's own lateness.
 	slack = 250 * time.Millisecond
-	// deafBefore and deafAfter are how much longer than the fault nobody may
-	// listen to keys.
-	deafBefore = 300 * time.Millisecond
-	deafAfter  = 700 * time.Millisecond
+	// busyBefore is how long before the fault a key may have been pressed that
+	// nobody has obeyed yet.
+	busyBefore = 300 * time.Millisecond
 	// around is how long before and after the fault a call may be refused.
 	refusedBefore = time.Second
 	refusedAfter  = 5 * time.Second
@@ -33,7 +32,6 @@ type verdict struct {
 	Repeated  int `json:"repeated"`
 	Double    int `json:"double"`
 	Lost      int `json:"lost"`      // keys that did nothing
-	Unheard   int `json:"unheard"`   // keys that nobody could hear: not judged
 	Forbidden int `json:"forbidden"` // prompts in an order that nobody asked for
 
 	Problems []string `json:"problems,omitempty"`
@@ -49,15 +47,10 @@ type window struct {
 	from, to time.Time
 }
 
-// deaf reports whether nobody may have heard a key.
-func (w window) deaf(k pressed) bool {
-	return w.fault.deaf && k.to.After(w.from.Add(-deafBefore)) && k.from.Before(w.to.Add(deafAfter))
-}
-
 // busy reports whether a key was pressed while nobody may have obeyed it, so
 // that it took effect later.
 func (w window) busy(k pressed) bool {
-	return k.to.After(w.from.Add(-deafBefore)) && k.from.Before(w.obeys())
+	return k.to.After(w.from.Add(-busyBefore)) && k.from.Before(w.obeys())
 }
 
 // obeys is when keys must have been obeyed.
@@ -113,7 +106,7 @@ func judge(p *placed, w window, ps *prompts) (verdict, []reading) {
 		}
 	}
 	p.judgeOrder(&v, w, inOrder(p.plan.expected(len(known)), known))
-	p.judgeStop(&v, w)
+	p.judgeStop(&v)
 	return v, heard
 }
 
@@ -218,7 +211,7 @@ func (p *placed) ending() string {
 }
 
 // judgeStop judges whether the keys that stop have stopped.
-func (p *placed) judgeStop(v *verdict, w window) {
+func (p *placed) judgeStop(v *verdict) {
 	first := p.stopPressed()
 	if first == nil || p.plan.kind == probe {
 		return
@@ -229,11 +222,7 @@ func (p *placed) judgeStop(v *verdict, w window) {
 			again++
 		}
 	}
-	switch {
-	case again == 0 && !p.late:
-	case w.deaf(*first) && again == 1:
-		v.Unheard++
-	default:
+	if again > 0 || p.late {
 		v.Lost++
 		v.fails("the key %s pressed %.2f s after the first sound did nothing", first.key, first.from.Sub(p.heardAt).Seconds())
 	}

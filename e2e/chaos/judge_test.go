@@ -117,7 +117,7 @@ func judgeAll(t *testing.T, hearings []hearing) {
 
 func sameVerdict(a, b verdict) bool {
 	return a.Dropped == b.Dropped && a.Refused == b.Refused && a.Cut == b.Cut && a.Repeated == b.Repeated && a.Double == b.Double &&
-		a.Lost == b.Lost && a.Unheard == b.Unheard && a.Forbidden == b.Forbidden
+		a.Lost == b.Lost && a.Forbidden == b.Forbidden
 }
 
 const half = 600 * time.Millisecond // of any short prompt
@@ -190,6 +190,7 @@ func TestJudgeStop(t *testing.T) {
 	for range 8 {
 		prompts = append(all(0, 1), prompts...)
 	}
+	gap := []pressedAt{{key: "#", at: 2 * time.Second}}
 	endsAt := func(d time.Duration) func(*placed) {
 		return func(p *placed) { p.end.At = firstSound + d }
 	}
@@ -204,6 +205,11 @@ func TestJudgeStop(t *testing.T) {
 		{
 			name: "never obeyed", plan: ever, say: prompts,
 			keys: []pressedAt{{key: "#", at: 2 * time.Second}, {"#", 8 * time.Second, true}}, change: never, want: verdict{Lost: 1, Dropped: 1},
+		},
+		{name: "in the gap of the websocket, obeyed after it", fault: "drop-ari", plan: ever, say: prompts[:4], keys: gap, change: endsAt(3500 * time.Millisecond), good: true},
+		{
+			name: "in the gap of the websocket, lost", fault: "drop-ari", plan: ever, say: prompts[:6],
+			keys: append(gap, pressedAt{"#", 9 * time.Second, true}), change: endsAt(9200 * time.Millisecond), want: verdict{Lost: 1},
 		},
 		{name: "a probe that is never obeyed", plan: asks, say: prompts, keys: []pressedAt{{key: "#", at: 2 * time.Second}}, change: never, want: verdict{Dropped: 1}},
 		{
@@ -239,7 +245,11 @@ func TestJudgeMoves(t *testing.T) {
 		{name: "dropped", struck: struck, plan: plan, say: []spoken{part(0, 6*s)}, want: verdict{Dropped: 1}},
 		{name: "silent", struck: struck, plan: plan, say: []spoken{{quiet: 3 * s}}, want: verdict{Dropped: 1}},
 		{name: "another prompt in between", struck: struck, plan: plan, say: []spoken{part(0, 6*s), {prompt: 3}, part(6*s, 0)}, want: verdict{Forbidden: 1, Dropped: 1}},
-		// A key while the worker is gone is obeyed when there is another one.
+		// A key while the worker or the gateway is gone is obeyed later, but it is.
+		{name: "forward in the gap, lost", fault: "kill-gateway", struck: 5 * s, plan: plan, say: []spoken{whole}, keys: []pressedAt{{key: forwardKey, at: 5 * s}}, want: verdict{Lost: 1}},
+		{name: "paused and on again at once after the gap", fault: "drop-ari", struck: 5 * s, plan: plan, say: []spoken{whole}, keys: []pressedAt{{key: pauseKey, at: 5 * s}, {key: pauseKey, at: 6 * s}}, good: true},
+		{name: "too late to move", fault: "kill-gateway", struck: 14 * s, plan: plan, say: []spoken{whole}, keys: []pressedAt{{key: forwardKey, at: 14 * s}}, good: true},
+		{name: "forward and back in the gap, obeyed together", fault: "kill-gateway", struck: 5 * s, plan: plan, say: []spoken{whole}, keys: []pressedAt{{key: forwardKey, at: 5 * s}, {key: backKey, at: 5500 * time.Millisecond}}, good: true},
 		{name: "forward late", struck: 5 * s, plan: plan, say: []spoken{part(0, 8*s), part(10*s, 0)}, keys: []pressedAt{{key: forwardKey, at: 5 * s}}, good: true},
 	})
 }

@@ -54,10 +54,10 @@ var actionOf = map[string]string{pauseKey: "pause", restartKey: "restart", forwa
 
 // wanted is an action that keys have asked for.
 type wanted struct {
-	what    string
-	at      time.Duration // after the first sound
-	unsure  bool          // it may have been obeyed late, with another one, or too late
-	unheard bool          // nobody may have heard it
+	what   string
+	at     time.Duration // after the first sound
+	busy   bool          // it may have been obeyed late
+	unsure bool          // it may have been obeyed together with another one, or too late
 }
 
 // wants are the actions that the keys of a call ask for. Two keys make one
@@ -70,14 +70,29 @@ func (p *placed) wants(w window, end time.Duration) []wanted {
 		if what == "" {
 			continue
 		}
-		a := wanted{what: what, at: k.from.Sub(p.heardAt), unsure: w.busy(k), unheard: w.deaf(k)}
+		a := wanted{what: what, at: k.from.Sub(p.heardAt), busy: w.busy(k)}
+		latest := a.at
+		if a.busy {
+			latest = max(latest, w.obeys().Sub(p.heardAt))
+		}
 		if k.key == pauseKey && i+1 < len(p.keys) && p.keys[i+1].key == pauseKey {
 			i++
-			a.unsure, a.unheard = a.unsure || w.busy(p.keys[i]), a.unheard || w.deaf(p.keys[i])
+			// Obeyed together they are a pause that nobody hears.
+			a.busy = a.busy || w.busy(p.keys[i])
+			a.unsure = a.busy
 		}
 		// A key at the very end has nothing left to move in.
-		a.unsure = a.unsure || a.at > end-slack-edge
+		a.unsure = a.unsure || latest > end-slack-edge
 		all = append(all, a)
+	}
+	busy := 0
+	for _, a := range all {
+		if a.busy {
+			busy++
+		}
+	}
+	for i := range all {
+		all[i].unsure = all[i].unsure || all[i].busy && busy > 1
 	}
 	return all
 }
@@ -123,7 +138,7 @@ func (p *placed) compare(v *verdict, w window, r reading) {
 	wants := p.wants(w, r.end)
 	for _, text := range wrong {
 		// Two keys that were obeyed together, late, make a move of their own.
-		if !slices.ContainsFunc(wants, func(a wanted) bool { return a.unsure || a.unheard }) {
+		if !slices.ContainsFunc(wants, func(a wanted) bool { return a.unsure }) {
 			v.Forbidden++
 			v.fails("%s", text)
 		}
@@ -133,14 +148,11 @@ func (p *placed) compare(v *verdict, w window, r reading) {
 		v.fails("%d keys moved twice as far as they should", doubles)
 	}
 	for _, a := range wants {
-		if a.unheard {
-			v.Unheard++
-		}
 		i := slices.IndexFunc(done, func(d action) bool { return d.is(a.what) && d.at > a.at-slack })
 		switch {
 		case i >= 0:
 			done = slices.Delete(done, i, i+1)
-		case !a.unsure && !a.unheard:
+		case !a.unsure:
 			v.Lost++
 			v.fails("the key for %s, %.2f s after the first sound, did nothing", a.what, a.at.Seconds())
 		}
@@ -149,8 +161,6 @@ func (p *placed) compare(v *verdict, w window, r reading) {
 		switch {
 		case d.what == "restart" && w.fault.forgets:
 			v.Repeated++
-		case slices.ContainsFunc(wants, func(a wanted) bool { return a.unheard }):
-			// One key of a pair was not heard: the other one did its work.
 		default:
 			v.Double++
 			v.fails("at %.2f s there was a %s that no key asked for", d.at.Seconds(), d.what)

@@ -112,7 +112,6 @@ func (v *verdict) add(w verdict) {
 	v.Repeated += w.Repeated
 	v.Double += w.Double
 	v.Lost += w.Lost
-	v.Unheard += w.Unheard
 	v.Forbidden += w.Forbidden
 }
 
@@ -127,8 +126,8 @@ func (o *outcome) bad() bool {
 }
 
 func (o *outcome) summary() string {
-	text := fmt.Sprintf("%d calls, %d dropped, %d refused, %d prompts cut, %d repeated, %d double actions, %d keys lost, %d unheard, %d out of order; control back after %s",
-		len(o.calls), o.Dropped, o.Refused, o.Cut, o.Repeated, o.Double, o.Lost, o.Unheard, o.Forbidden, spread(o.control))
+	text := fmt.Sprintf("%d calls, %d dropped, %d refused, %d prompts cut, %d repeated, %d double actions, %d keys lost, %d out of order; control back after %s",
+		len(o.calls), o.Dropped, o.Refused, o.Cut, o.Repeated, o.Double, o.Lost, o.Forbidden, spread(o.control))
 	if len(o.Left) > 0 {
 		text += "; left: " + strings.Join(o.Left, ", ")
 	}
@@ -223,15 +222,15 @@ func spread(all []time.Duration) string {
 // said of it.
 func (r *Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| fault | rounds | calls | dropped | prompts cut and not repeated | prompts repeated | double actions | keys lost | pressed while nobody listens | refused (503) | control back, median / longest | limit |\n")
-	fmt.Fprintf(&b, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	fmt.Fprintf(&b, "| fault | rounds | calls | dropped | prompts cut and not repeated | prompts repeated | double actions | keys lost | refused (503) | control back, median / longest | limit |\n")
+	fmt.Fprintf(&b, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, row := range r.Rows {
 		control := make([]time.Duration, len(row.Control))
 		for i, ms := range row.Control {
 			control[i] = time.Duration(ms) * time.Millisecond
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s | %.0f s |\n", row.About, row.Rounds, row.Calls,
-			row.Dropped, row.Cut+row.Forbidden, row.Repeated, row.Double, row.Lost, row.Unheard, row.Refused, spread(control), float64(row.LimitMS)/1000)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %s | %.0f s |\n", row.About, row.Rounds, row.Calls,
+			row.Dropped, row.Cut+row.Forbidden, row.Repeated, row.Double, row.Lost, row.Refused, spread(control), float64(row.LimitMS)/1000)
 	}
 	rounds, again := 0, 0
 	for _, row := range r.Rows {

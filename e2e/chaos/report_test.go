@@ -17,7 +17,7 @@ func TestMarkdown(t *testing.T) {
 		t.Error("a report without rounds is good")
 	}
 	good := &outcome{
-		verdict: verdict{Repeated: 3, Unheard: 1, Refused: 4}, calls: make([]judged, 2),
+		verdict: verdict{Repeated: 3, Refused: 4}, calls: make([]judged, 2),
 		control: []time.Duration{3 * time.Second, time.Second, 2400 * time.Millisecond},
 	}
 	for i := range good.calls {
@@ -25,9 +25,9 @@ func TestMarkdown(t *testing.T) {
 	}
 	r.Rows[0].add(good)
 	r.Rows[0].Again, r.Took = 1, 65*time.Second
-	want := `| fault | rounds | calls | dropped | prompts cut and not repeated | prompts repeated | double actions | keys lost | pressed while nobody listens | refused (503) | control back, median / longest | limit |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
-| SIGKILL worker | 1 | 2 | 0 | 0 | 3 | 0 | 0 | 1 | 4 | 2.40 / 3.00 s | 5 s |
+	want := `| fault | rounds | calls | dropped | prompts cut and not repeated | prompts repeated | double actions | keys lost | refused (503) | control back, median / longest | limit |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| SIGKILL worker | 1 | 2 | 0 | 0 | 3 | 0 | 0 | 4 | 2.40 / 3.00 s | 5 s |
 
 Seed 3, 2 calls a round, 1 rounds in 1m5s. Run again, because the machine stood still: 1.
 `
