@@ -40,11 +40,14 @@ const secondSignal = 100 * time.Millisecond
 
 func moment(*rand.Rand, bool) time.Duration { return 0 }
 
-// fixed is a length, and another for the quick suite.
-func fixed(full, brief time.Duration) func(*rand.Rand, bool) time.Duration {
-	return func(_ *rand.Rand, b bool) time.Duration {
-		if b {
-			return brief
+// briefly is how long a fault lasts in the quick suite.
+const briefly = 5 * time.Second
+
+// fixed is a length, and [briefly] for the quick suite.
+func fixed(full time.Duration) func(*rand.Rand, bool) time.Duration {
+	return func(_ *rand.Rand, brief bool) time.Duration {
+		if brief {
+			return briefly
 		}
 		return full
 	}
@@ -60,7 +63,7 @@ var faults = []*fault{
 	},
 	{
 		name: "stop-worker", about: "SIGSTOP worker 10 s, SIGCONT", limit: 5 * time.Second,
-		length: fixed(10*time.Second, 5*time.Second),
+		length: fixed(10*time.Second),
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			undo := func(context.Context) error { return r.signal(r.victim, syscall.SIGCONT) }
 			return undo, r.signal(r.victim, syscall.SIGSTOP)
@@ -100,7 +103,7 @@ var faults = []*fault{
 	},
 	{
 		name: "cut-nats", about: "NATS↔gateway cut 30 s", limit: 5 * time.Second, fromEnd: true, refuses: true,
-		length: fixed(30*time.Second, 5*time.Second),
+		length: fixed(30*time.Second),
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			relay := r.stack.Relay(1, stack.ToNATS)
 			if r.plan.dice.IntN(2) == 0 {
@@ -125,7 +128,7 @@ var faults = []*fault{
 	},
 	{
 		name: "storage-down", about: "storage down 60 s", limit: time.Second, fresh: true,
-		length: fixed(60*time.Second, 5*time.Second),
+		length: fixed(60*time.Second),
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			r.storage.Stop()
 			return func(ctx context.Context) error { return r.storage.Restart(ctx, "") }, nil
@@ -133,7 +136,7 @@ var faults = []*fault{
 	},
 	{
 		name: "storage-hangs", about: "storage swallows everything 60 s", limit: time.Second, fresh: true,
-		length: fixed(60*time.Second, 5*time.Second),
+		length: fixed(60*time.Second),
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			relay := r.stack.Relay(1, stack.ToStorage)
 			relay.Cut()
