@@ -63,7 +63,7 @@ var faults = []*fault{
 	},
 	{
 		name: "stop-worker", about: "SIGSTOP worker 10 s, SIGCONT", limit: 5 * time.Second,
-		length: fixed(10*time.Second),
+		length: fixed(10 * time.Second),
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			undo := func(context.Context) error { return r.signal(r.victim, syscall.SIGCONT) }
 			return undo, r.signal(r.victim, syscall.SIGSTOP)
@@ -103,7 +103,7 @@ var faults = []*fault{
 	},
 	{
 		name: "cut-nats", about: "NATS↔gateway cut 30 s", limit: 5 * time.Second, fromEnd: true, refuses: true,
-		length: fixed(30*time.Second),
+		length: fixed(30 * time.Second),
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			relay := r.stack.Relay(1, stack.ToNATS)
 			if r.plan.dice.IntN(2) == 0 {
@@ -128,7 +128,7 @@ var faults = []*fault{
 	},
 	{
 		name: "storage-down", about: "storage down 60 s", limit: time.Second, fresh: true,
-		length: fixed(60*time.Second),
+		length: fixed(60 * time.Second),
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			r.storage.Stop()
 			return func(ctx context.Context) error { return r.storage.Restart(ctx, "") }, nil
@@ -136,7 +136,7 @@ var faults = []*fault{
 	},
 	{
 		name: "storage-hangs", about: "storage swallows everything 60 s", limit: time.Second, fresh: true,
-		length: fixed(60*time.Second),
+		length: fixed(60 * time.Second),
 		strike: func(_ context.Context, r *round) (func(context.Context) error, error) {
 			relay := r.stack.Relay(1, stack.ToStorage)
 			relay.Cut()
