@@ -30,6 +30,7 @@ type call struct {
 
 	name       string    // of the channel, as the key log has it
 	lastKey    time.Time // of the newest key that was taken in, as Asterisk says; before the first, when the call came
+	ofEvent    bool      // lastKey may be that of an event
 	doubtful   string    // the last key that was recovered, whose event may still come
 	doubtUntil time.Time // guarded, as those above, by the gateway's lock
 

@@ -56,7 +56,7 @@ func (g *Gateway) restore() error {
 			}
 		}
 		if s.LastKey.After(c.lastKey) {
-			c.lastKey = s.LastKey
+			c.lastKey, c.ofEvent = s.LastKey, true
 		}
 		g.calls[s.Start.Session] = c
 		g.step(MsgRestore{Saved: s})

@@ -28,6 +28,9 @@ const (
 	// Asterisk makes one right after the other; it was up to 1 ms. No two keys
 	// are that near: Asterisk takes each to last 80 ms at least.
 	sameKey = 75 * time.Millisecond
+	// lateLine is how much later than its event a key's line may be: when the
+	// clock ticks between them, or the machine takes another thread.
+	lateLine = 20 * time.Millisecond
 	// doubtTime bounds how long after a recovery an event may be one of a
 	// recovered key: it waited in the queue meanwhile.
 	doubtTime = 10 * time.Second
@@ -156,10 +159,10 @@ func (g *Gateway) recoverKeys(info *ari.AsteriskInfo) {
 	for _, k := range keys {
 		session := sessions[k.channel]
 		c := g.calls[session]
-		if c == nil || !k.at.After(c.lastKey) {
+		if c == nil || c.heardOf(k.at) {
 			continue
 		}
-		c.lastKey = k.at
+		c.lastKey, c.ofEvent = k.at, false
 		if !k.at.Before(g.awayUntil) {
 			c.doubtful, c.doubtUntil = k.key, time.Now().Add(doubtTime)
 		}
@@ -199,8 +202,17 @@ func (c *call) keyed(key string, at time.Time) bool {
 			return false
 		}
 	}
-	c.doubtful, c.lastKey = "", at
+	c.doubtful, c.lastKey, c.ofEvent = "", at, true
 	return true
+}
+
+// heardOf reports whether a key of which the key log tells was taken in
+// already. The lock is held.
+func (c *call) heardOf(at time.Time) bool {
+	if c.ofEvent {
+		at = at.Add(-lateLine)
+	}
+	return !at.After(c.lastKey)
 }
 
 // watchKeyLog removes keys from the key log once they were taken in.
@@ -264,7 +276,7 @@ func (g *Gateway) heardAll(keys []keyLine) bool {
 	}
 	sessions := g.named(g.started)
 	for _, k := range keys {
-		if c := g.calls[sessions[k.channel]]; c != nil && k.at.After(c.lastKey) {
+		if c := g.calls[sessions[k.channel]]; c != nil && !c.heardOf(k.at) {
 			return false
 		}
 	}

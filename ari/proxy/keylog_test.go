@@ -81,6 +81,34 @@ func FuzzKeyLog(f *testing.F) {
 	})
 }
 
+// A line that is a little later than its key's event is not another key.
+func TestLinesOfKnownKeys(t *testing.T) {
+	last := time.Now()
+	for _, c := range []struct {
+		name    string
+		ofEvent bool
+		late    time.Duration
+		want    bool
+	}{
+		{"an event and its line at once", true, 0, true},
+		{"a line before its event", true, -time.Millisecond, true},
+		{"a line after its event", true, time.Millisecond, true},
+		{"a line long after its event", true, lateLine, true},
+		{"the next key after an event", true, 80 * time.Millisecond, false},
+		{"the same line", false, 0, true},
+		{"the next line", false, time.Millisecond, false},
+	} {
+		call := &call{lastKey: last, ofEvent: c.ofEvent}
+		if got := call.heardOf(last.Add(c.late)); got != c.want {
+			t.Errorf("%s: heard of: %v, want %v", c.name, got, c.want)
+		}
+	}
+	call := &call{lastKey: last}
+	if !call.keyed("1", last.Add(time.Second)) || !call.heardOf(last.Add(time.Second+time.Millisecond)) {
+		t.Error("the line of an event that came is taken for another key")
+	}
+}
+
 // Events of keys that were recovered do not count again, and all others do.
 func TestEventsOfRecoveredKeys(t *testing.T) {
 	last := time.Date(2026, 11, 22, 16, 0, 0, 0, time.UTC)
@@ -140,9 +168,11 @@ func typist(keys chan<- string) func(context.Context, *testRunner) {
 	}
 }
 
-// press presses keys as a quick person does: no two in the same millisecond.
+// press presses keys as a quick person does: no two at the same time, nor one
+// as the gateway begins to connect.
 func press(c *aritest.Caller, keys string) {
 	for _, k := range keys {
+		time.Sleep(lateLine + 2*time.Millisecond)
 		c.Press(string(k))
 		time.Sleep(3 * time.Millisecond)
 	}
