@@ -15,10 +15,13 @@
 // in it but verbs, and setting variables of the flow, since a replay does not
 // run it again.
 //
-// What the analyzer cannot see: functions that are called through a value
-// that came from elsewhere (a field, a map made at run time), and methods
-// that are called through an interface whose types are in packages that the
-// flow does not import.
+// The error of a verb must not be thrown away, since only it ends a loop when
+// the caller is gone, and package-level variables that a function other than
+// init sets must not be read.
+//
+// What the analyzer cannot see is listed in docs/replay.md, "When the linter
+// is wrong": functions and calls behind values that came from elsewhere,
+// second names of a variable, variables that another package sets.
 //
 // A justified exception is a comment on the line, on the line above it, or in
 // the doc comment of a function:

@@ -1,7 +1,6 @@
 package flowlint
 
 import (
-	"fmt"
 	"go/ast"
 	"go/token"
 	"go/types"
@@ -61,6 +60,7 @@ func (l *linter) usesOfFuncs() map[types.Object]*funcUses {
 				if !ok {
 					return true
 				}
+				l.decls[fn] = at
 				for i := range fn.Signature().Params().Len() {
 					if v := fn.Signature().Params().At(i); isKind[*types.Signature](v.Type()) {
 						uses[v] = &funcUses{fn: fn, param: i}
@@ -75,6 +75,7 @@ func (l *linter) usesOfFuncs() map[types.Object]*funcUses {
 					id, isIdent := left.(*ast.Ident)
 					if ok && isIdent && l.TypesInfo.Defs[id] != nil {
 						uses[l.TypesInfo.Defs[id]] = &funcUses{lit: lit}
+						l.lits[l.TypesInfo.Defs[id]] = lit
 					}
 				}
 			}
@@ -138,48 +139,4 @@ func isDo(fn *types.Func) bool {
 	}
 	recv := fn.Signature().Recv()
 	return recv == nil || isApps(recv.Type(), "Call")
-}
-
-// walkEffect looks through a function that Do runs: it may do anything, but
-// nothing that the flow needs again when the function is not run a second
-// time.
-func (l *linter) walkEffect(n *node, lit *ast.FuncLit) {
-	outer := func(expr ast.Expr) types.Object {
-		v, ok := l.root(expr).(*types.Var)
-		if !ok || v.Name() == "_" || v.IsField() || (lit.Pos() <= v.Pos() && v.Pos() < lit.End()) {
-			return nil
-		}
-		return v
-	}
-	write := func(expr ast.Expr) {
-		if v := outer(expr); v != nil {
-			n.find(expr.Pos(), fmt.Sprintf("%s is set in Do, which is not run again when the flow is replayed, so %s would keep its old value: return the value from Do", v.Name(), v.Name()))
-		}
-	}
-	ast.Inspect(lit.Body, func(at ast.Node) bool {
-		switch at := at.(type) {
-		case *ast.AssignStmt:
-			for _, left := range at.Lhs {
-				write(left)
-			}
-		case *ast.IncDecStmt:
-			write(at.X)
-		case *ast.RangeStmt:
-			if at.Tok == token.ASSIGN {
-				write(at.Key)
-				if at.Value != nil {
-					write(at.Value)
-				}
-			}
-		case *ast.Ident:
-			fn, ok := l.TypesInfo.Uses[at].(*types.Func)
-			if !ok {
-				return true
-			}
-			if recv := fn.Signature().Recv(); takesCall(fn.Signature()) || (recv != nil && isApps(recv.Type(), "Call")) {
-				n.find(at.Pos(), fmt.Sprintf("%s in Do is not run when the flow is replayed, so the log would not fit any more: call it before or after Do", fn.Name()))
-			}
-		}
-		return true
-	})
 }

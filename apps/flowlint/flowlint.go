@@ -52,6 +52,11 @@ type linter struct {
 	params   map[types.Object][]int // functions by which of their parameters are run in Do only
 	effect   map[ast.Node]bool      // function literals and names that are run in Do only
 	harmless map[ast.Node]bool      // names that do no harm where they stand, as in slices.Sorted(maps.Keys(m))
+	decls    map[types.Object]*ast.FuncDecl
+	lits     map[types.Object]*ast.FuncLit // variables that are made with a function literal
+	flaws    map[ast.Node]*string          // why a function may not be called in Do, by its declaration or literal
+	called   map[*ast.Ident]bool           // verbs that are called where they are named
+	set      map[types.Object][]finding    // where package-level variables are set
 	ignores  []*ignore
 }
 
@@ -83,6 +88,11 @@ func run(pass *analysis.Pass) (any, error) {
 		params:   make(map[types.Object][]int),
 		effect:   make(map[ast.Node]bool),
 		harmless: make(map[ast.Node]bool),
+		decls:    make(map[types.Object]*ast.FuncDecl),
+		lits:     make(map[types.Object]*ast.FuncLit),
+		flaws:    make(map[ast.Node]*string),
+		called:   make(map[*ast.Ident]bool),
+		set:      make(map[types.Object][]finding),
 	}
 	for _, file := range pass.Files {
 		if !strings.HasSuffix(pass.Fset.File(file.FileStart).Name(), "_test.go") {
@@ -91,6 +101,7 @@ func run(pass *analysis.Pass) (any, error) {
 		}
 	}
 	l.findEffects()
+	l.findSet()
 	for _, file := range l.files {
 		l.collectNodes(file)
 	}
@@ -136,6 +147,7 @@ func (l *linter) collectVars(spec *ast.ValueSpec) {
 				l.walk(n, value)
 			}
 		}
+		n.finds = append(n.finds, l.set[n.obj]...)
 	}
 }
 

@@ -15,6 +15,8 @@ func TestRules(t *testing.T) {
 		"helper",        // facts
 		"calls",         // helpers, methods, closures, generics, other packages
 		"effects",       // Do
+		"inside",        // what Do may not do to the flow
+		"settings",      // variables that are set elsewhere, addresses, errors thrown away
 		"except",        // //flowlint:ignore
 		"asterism/apps", // the verbs themselves
 	)

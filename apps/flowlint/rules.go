@@ -102,6 +102,11 @@ var unrepeatableStd = map[string]instead{
 	"maps.Keys":                         {order, "sort at once, with slices.Sorted(maps.Keys(m))"},
 	"maps.Values":                       {order, "range over slices.Sorted(maps.Keys(m))"},
 	"maps.All":                          {order, "range over slices.Sorted(maps.Keys(m))"},
+	"maps.DeleteFunc":                   {order, "delete in the order of slices.Sorted(maps.Keys(m))"},
+	"maps.EqualFunc":                    {order, "compare in the order of slices.Sorted(maps.Keys(m))"},
+	"reflect.Value.Pointer":             {chance, "use a value, not where it is"},
+	"reflect.Value.UnsafePointer":       {chance, "use a value, not where it is"},
+	"reflect.Value.UnsafeAddr":          {chance, "use a value, not where it is"},
 	"reflect.Value.MapKeys":             {order, "sort the keys of a typed map, with slices.Sorted(maps.Keys(m))"},
 	"reflect.Value.MapRange":            {order, "range over slices.Sorted(maps.Keys(m)) of a typed map"},
 	"reflect.Value.Seq":                 {order, "range over a typed value"},
@@ -157,6 +162,49 @@ var unrepeatablePackages = []struct {
 	{"net/", instead{effect, useDo}},
 	{"syscall", instead{effect, useDo}},
 	{"database/", instead{effect, useDo}},
+}
+
+// streams are the types of the standard library that change as they are used,
+// but for what readers names.
+var streams = strings.Fields(`
+	bufio.ReadWriter bufio.Reader bufio.Scanner bufio.Writer bytes.Buffer
+	bytes.Reader container/list.List encoding/json.Decoder
+	encoding/json.Encoder strings.Builder strings.Reader`)
+
+// readers are the methods with a pointer for a receiver that change nothing.
+var readers = strings.Fields(`Back Bytes Cap Cmp Err Error Front Len Sign Size String Text`)
+
+// setsArgs are the functions that set what one of their arguments refers to,
+// by the first such argument.
+var setsArgs = map[string]int{
+	"encoding/json.Unmarshal":      1,
+	"encoding/json.Decoder.Decode": 0,
+	"encoding/xml.Unmarshal":       1,
+	"encoding/xml.Decoder.Decode":  0,
+	"errors.As":                    1,
+	"fmt.Fscan":                    1,
+	"fmt.Fscanf":                   2,
+	"fmt.Fscanln":                  1,
+	"fmt.Sscan":                    1,
+	"fmt.Sscanf":                   2,
+	"fmt.Sscanln":                  1,
+	"io.ReadFull":                  1,
+	"io.Reader.Read":               0,
+	"maps.Copy":                    0,
+	"maps.DeleteFunc":              0,
+	"maps.Insert":                  0,
+	"os.File.Read":                 0,
+	"slices.Reverse":               0,
+	"slices.Sort":                  0,
+	"slices.SortFunc":              0,
+	"slices.SortStableFunc":        0,
+	"sort.Float64s":                0,
+	"sort.Ints":                    0,
+	"sort.Slice":                   0,
+	"sort.SliceStable":             0,
+	"sort.Sort":                    0,
+	"sort.Stable":                  0,
+	"sort.Strings":                 0,
 }
 
 // stdMessage is what to say to somebody who uses obj of the standard library

@@ -15,9 +15,7 @@ import (
 func (l *linter) walk(n *node, body ast.Node) {
 	ast.Inspect(body, func(at ast.Node) bool {
 		if l.effect[at] {
-			if lit, ok := at.(*ast.FuncLit); ok {
-				l.walkEffect(n, lit)
-			}
+			n.finds = append(n.finds, l.checkEffect(at)...)
 			return false
 		}
 		switch at := at.(type) {
@@ -50,6 +48,13 @@ func (l *linter) walk(n *node, body ast.Node) {
 			for _, left := range at.Lhs {
 				l.checkWrite(n, left)
 			}
+			if last, ok := at.Lhs[len(at.Lhs)-1].(*ast.Ident); ok && last.Name == "_" && len(at.Rhs) == 1 {
+				l.checkDropped(n, at.Rhs[0])
+			}
+		case *ast.ExprStmt:
+			l.checkDropped(n, at.X)
+		case *ast.DeferStmt:
+			l.checkDropped(n, at.Call)
 		case *ast.IncDecStmt:
 			l.checkWrite(n, at.X)
 		case *ast.CallExpr:
@@ -144,6 +149,10 @@ func (l *linter) checkCall(n *node, call *ast.CallExpr) {
 	}
 	fn, _ := typeutil.Callee(l.TypesInfo, call).(*types.Func)
 	l.markSorted(call, fn)
+	l.checkConstants(n, call, fn)
+	if isVerb(fn) {
+		l.called[nameOf(call.Fun)] = true
+	}
 	sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
 	if !ok {
 		return
@@ -247,6 +256,9 @@ func (l *linter) useObject(n *node, id *ast.Ident, obj types.Object) {
 // far as they are in sight: in this package, and in those it imports.
 func (l *linter) useInterface(n *node, id *ast.Ident, method *types.Func) {
 	if isApps(method.Signature().Recv().Type(), "Call") {
+		if !l.called[id] {
+			n.find(id.Pos(), fmt.Sprintf("%s is taken as a value, by which it could be called in Do unseen: call it by its name, or in a function of yours", method.Name()))
+		}
 		return // a verb
 	}
 	if method.Pkg() != nil && isStd(method.Pkg().Path()) {

@@ -25,7 +25,7 @@ func Flow(ctx context.Context, env apps.Env, call apps.Call, req apps.Request) e
 	_ = box.Get()
 	_ = box.Age(time.Time{}) // want `^helper.Box.Age is not fit for a flow: time.Since`
 	_ = helper.Zone()
-	_ = helper.Greet(ctx, call)
+	_ = helper.Greet(ctx, call) // want `^the error of Greet is thrown away, and without it the flow goes on when the caller is gone or another worker has the call: look at it, and return it$`
 	_ = helper.Greeter{Call: call}.Run(ctx)
 	_ = helper.Sum(nil)
 	m := &Menu{call: call}

@@ -71,3 +71,7 @@ func Sum(m map[string]int) (sum int) {
 type Greeter struct{ Call apps.Call }
 
 func (g Greeter) Run(ctx context.Context) error { return Greet(ctx, g.Call) }
+
+var Level int // want Level:`a package-level variable`
+
+func SetLevel(n int) { Level = n } // want SetLevel:`a package-level variable`
