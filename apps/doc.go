@@ -2,8 +2,9 @@
 //
 // A flow is a function that is the call: it reads straight down over blocking
 // verbs (Answer, Play, Pause, …), and returning from it ends the call. What a
-// flow must offer is in docs/actions.md, what it may and may not do in
-// docs/writing-an-action.md.
+// flow must offer is in docs/actions.md, what it may and may not do, so that
+// a call outlives its worker, in docs/replay.md, and how one is written, step
+// by step, in docs/writing-an-action.md.
 //
 // Flows know telephony, not plumbing. This package imports the standard
 // library only: it must not know ARI, NATS, SIP messages or object storage.

@@ -62,7 +62,8 @@ const FarewellTime = 15 * time.Second
 //	if errors.Is(err, apps.ErrDraining) {
 //		ctx, cancel := apps.Farewell(ctx)
 //		defer cancel()
-//		_, _ = call.Play(ctx, apps.PlayRule{Sounds: []string{"goodbye"}})
+//		_, err := call.Play(ctx, apps.PlayRule{Sounds: []string{"goodbye"}})
+//		return err
 //	}
 //
 //flowlint:ignore a farewell that is replayed may last its time again
