@@ -118,7 +118,6 @@ func (w *effectWalk) call(call *ast.CallExpr) {
 		for i, arg := range call.Args {
 			if i == first || (i > first && fn.Signature().Variadic()) {
 				w.write(arg)
-				w.said[ast.Unparen(arg)] = true
 			}
 		}
 	}
