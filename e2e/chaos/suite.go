@@ -224,11 +224,17 @@ func (s *suite) settled(ctx context.Context) error {
 func (s *suite) round(ctx context.Context, f *fault, n int, row *Row) error {
 	for try := 1; ; try++ {
 		r, calls, err := s.once(ctx, f, n)
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // a round that was not run to its end says nothing
+		}
 		if err != nil {
 			return err
 		}
 		out := r.judge(calls)
 		out.ghosts(s.clean(ctx, r))
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if out.bad() && try < tries && out.StoodStill > toleratedPause {
 			row.Again++
 			s.o.Note("%s: once more, for the machine stood still for %v: %s", r.plan.name, out.StoodStill, out.summary())
@@ -245,10 +251,18 @@ func (s *suite) round(ctx context.Context, f *fault, n int, row *Row) error {
 		s.o.Note("%s; logs are in %s", out.brief(), dir)
 		if len(out.Left) > 0 {
 			s.o.Note("the platform is started anew, for something was left: %s", strings.Join(out.Left, "; "))
-			err = errors.Join(err, s.stack.Stop(ctx), s.startStack(ctx), s.warm(ctx))
+			err = errors.Join(err, s.renew(ctx))
 		}
 		return err
 	}
+}
+
+// renew starts the platform anew.
+func (s *suite) renew(ctx context.Context) error {
+	if err := errors.Join(s.stack.Stop(ctx), s.startStack(ctx)); err != nil {
+		return err
+	}
+	return s.warm(ctx)
 }
 
 const (
