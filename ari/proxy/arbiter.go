@@ -18,9 +18,10 @@ const (
 	maxMissing     = 2                      // renewals that do not list a session
 	maxUnacked     = 256                    // events kept for the owner,
 	maxUnackedSize = MaxFrame / 2           // and their size: they must fit into one message
-	maxResults     = 512                    // command results kept of a stage: as many as a caller presses keys in a prompt
+	maxResults     = 4096                   // command results kept of a stage: more than a caller presses keys in a prompt
 	oldResults     = 64                     // and of the stages before, for what comes late
 	maxLiveCommand = 64                     // commands of a session under way at once
+	maxDeaths      = 5                      // workers lost one after the other with the same session, and no new command between
 	maxJournal     = 56 << 10               // bytes of journal records; a log is at most 64 KiB
 	maxDigits      = 1024                   // keys kept of a stage
 	asleepAfter    = time.Second            // between two ticks: this process was stopped
@@ -94,6 +95,7 @@ type session struct {
 	digits    []Digit
 
 	orphaned time.Time // since when nobody runs it
+	deaths   int       // workers that were lost with it since its last new command
 	retry    time.Time // when an orphan is offered next
 	claimBy  time.Time // until when only its last owner may have it
 	restored bool      // it is from the log of an earlier life and waits for claims
@@ -317,6 +319,7 @@ type (
 		Worker  string
 		Waited  time.Duration // since StasisStart
 		Bare    bool
+		Again   bool // another worker had it before
 	}
 	// ActOrphaned says that a session has lost its worker and is offered to
 	// others.

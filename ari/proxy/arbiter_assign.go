@@ -121,15 +121,29 @@ func (a *Arbiter) epoch(s *session) uint64 {
 	return s.token.Epoch
 }
 
+// formatOf is the format that the journal has, or will have when the worker
+// that is offered the session begins it: a worker writes the newest that it
+// reads.
+func (a *Arbiter) formatOf(s *session) int {
+	if w := a.workers[s.worker]; s.format == 0 && w != nil && len(w.hb.Formats) > 0 {
+		return slices.Max(w.hb.Formats)
+	}
+	return s.format
+}
+
 // logToken writes a new token down before anybody hears of it.
 func (a *Arbiter) logToken(s *session) {
-	token := LogToken{Token: s.token, Worker: s.worker}
+	token := LogToken{Token: s.token, Worker: s.worker, Format: a.formatOf(s)}
 	if s.logged {
 		a.log(s, token)
 		return
 	}
 	s.logged = true
-	a.log(s, s.start, token)
+	entries := []LogEntry{s.start, token}
+	for _, d := range s.digits { // pressed while no worker was to be had
+		entries = append(entries, LogDigit{d})
+	}
+	a.log(s, entries...)
 }
 
 func (a *Arbiter) log(s *session, entries ...LogEntry) {
@@ -217,10 +231,10 @@ func (a *Arbiter) own(now time.Time, s *session, bare bool) {
 	s.lease = now.Add(leaseTime)
 	s.end.History.boot(a.boot)
 	s.end.History.ran(s.worker)
-	if again {
+	if again && len(s.journal)+len(s.commands) > 0 {
 		bare = false // the caller knows since long that someone is there
 	}
-	a.do(ActAccepted{Session: s.id, Worker: s.worker, Waited: now.Sub(s.created), Bare: bare})
+	a.do(ActAccepted{Session: s.id, Worker: s.worker, Waited: now.Sub(s.created), Bare: bare, Again: again})
 	a.flush(s)
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -13,6 +14,10 @@ func (a *Arbiter) orphan(now time.Time, s *session, reason string) {
 	a.do(ActOrphaned{Session: s.id, Worker: s.worker, Reason: reason})
 	a.detach(s)
 	s.state, s.orphaned, s.retry = stateOrphan, now, time.Time{}
+	if s.deaths > maxDeaths && !s.flowDone && !s.final {
+		a.abandon(now, s, fmt.Sprintf("%d workers were lost with it, one after the other", s.deaths))
+		return
+	}
 	s.sent = s.first - 1
 	a.pending[s.id] = s
 	a.offer(now, s)
@@ -85,11 +90,15 @@ func (a *Arbiter) release(now time.Time, m MsgRelease) {
 	}
 }
 
+// recordOverhead is what a record counts beside its bytes, so that many small
+// ones have a bound, too: all of them must fit into one message.
+const recordOverhead = 16
+
 // keepRecords appends to the journal, and reports false when it is full.
 func (a *Arbiter) keepRecords(s *session, records [][]byte) bool {
 	size := 0
 	for _, r := range records {
-		size += len(r)
+		size += len(r) + recordOverhead
 	}
 	if s.journaled+size > maxJournal {
 		return false
@@ -108,6 +117,17 @@ func (s *session) newStage(heard uint64) {
 		s.dropResult()
 	}
 	s.digits = slices.DeleteFunc(s.digits, func(d Digit) bool { return d.Seq <= heard })
+}
+
+// shorten drops bodies that nobody needs of an old result: how long the sounds
+// of a playback are is short.
+func (o *Outcome) shorten() {
+	const most = 2 << 10
+	for i := range o.Result.Steps {
+		if len(o.Result.Steps[i].Body) > most {
+			o.Result.Steps[i].Body = nil
+		}
+	}
 }
 
 // dropResult forgets the oldest result.
@@ -135,14 +155,14 @@ func (a *Arbiter) restore(now time.Time, v SavedSession) {
 	}
 	s := &session{
 		id: v.Start.Session, state: stateOrphan, token: v.Token, created: v.Start.At,
-		start: v.Start, logged: true, journal: v.Journal, digits: v.Digits,
+		start: v.Start, logged: true, format: v.Format, journal: v.Journal, digits: v.Digits,
 		orphaned: now, restored: true, claimBy: now.Add(claimTime),
 		first: v.Seq + restartGap, acked: v.Seq,
 		commands: make(map[string]*commandState),
 		accepted: true, final: v.Final, outcome: v.Outcome,
 	}
 	for _, r := range v.Journal {
-		s.journaled += len(r)
+		s.journaled += len(r) + recordOverhead
 	}
 	for _, c := range v.Commands {
 		s.commands[c.ID] = &commandState{done: c.Done, result: c.Outcome, at: c.At, final: c.Final, unsure: !c.Done}
@@ -218,6 +238,7 @@ func (a *Arbiter) grant(now time.Time, s *session, worker string, e renewEntry) 
 	s.sent = s.first - 1
 	s.lost = true
 	a.logToken(s)
+	a.log(s, LogCommand{Ack: s.first}) // so that numbers jump again after the next restart
 }
 
 // announce sends an event of the gateway itself to every owner.

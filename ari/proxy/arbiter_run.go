@@ -11,7 +11,7 @@ import (
 // event takes in an event of a session.
 func (a *Arbiter) event(now time.Time, m MsgEvent) {
 	s, ok := a.sessions[m.Session]
-	if !ok {
+	if !ok || m.Gone && s.gone {
 		return
 	}
 	a.append(s, m.Raw, m.Lazy)
@@ -174,6 +174,7 @@ func (a *Arbiter) newCommand(s *session, m MsgCommand) *commandState {
 	if cmd.Final {
 		s.final, s.outcome = true, slices.Clone(cmd.Outcome)
 	}
+	s.deaths = 0
 	if !c.reads {
 		a.log(s, LogCommand{
 			ID: cmd.ID, Ack: s.acked, Final: cmd.Final, Reset: cmd.Reset, Heard: cmd.Heard,
@@ -205,6 +206,9 @@ func (a *Arbiter) done(now time.Time, m MsgDone) {
 	}
 	c.done, c.result, c.replies, c.at = true, m.Outcome, nil, now
 	s.order = append(s.order, m.ID)
+	if old := len(s.order) - 1 - oldResults; old >= 0 {
+		s.commands[s.order[old]].result.shorten()
+	}
 	if len(s.order) > maxResults {
 		s.dropResult()
 	}
@@ -351,6 +355,7 @@ func (a *Arbiter) tick(now time.Time) {
 				if w := a.workers[s.worker]; w != nil {
 					w.suspect = true
 				}
+				s.deaths++
 				a.orphan(now, s, "its worker has not renewed it")
 				continue
 			}

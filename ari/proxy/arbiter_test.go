@@ -307,7 +307,7 @@ func TestCallOfALostWorkerGoesToAnother(t *testing.T) {
 		t.Fatalf("%+v", again)
 	}
 	accepted := one[ActAccepted](t, b.step(MsgAccept{Session: "c", Token: again.Token}))
-	if accepted.Worker != "three.1" || accepted.Bare {
+	if accepted.Worker != "three.1" || !accepted.Again {
 		t.Fatalf("%+v", accepted)
 	}
 }

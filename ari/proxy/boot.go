@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // NextBoot counts one more start of the gateway whose spool is dir and
@@ -33,6 +34,29 @@ func NextBoot(dir string) (uint64, error) {
 		return 0, fmt.Errorf("spool: %w", err)
 	}
 	return boot, nil
+}
+
+// ErrSpoolInUse says that another gateway that runs has the spool.
+var ErrSpoolInUse = errors.New("the spool is in use")
+
+// LockSpool keeps other gateways out of a spool until the file that it returns
+// is closed, or the process has ended. Two gateways on one spool would both go
+// on with its calls. Its error wraps [ErrSpoolInUse] when another one has it.
+func LockSpool(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the spool is ours
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, errors.Join(fmt.Errorf("%s: %w by another gateway; each node needs one of its own", dir, ErrSpoolInUse), f.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("spool: locking %s: %w", dir, err), f.Close())
+	}
+	return f, nil
 }
 
 // writeSynced replaces a file by one that has reached the disk.

@@ -15,6 +15,8 @@ import (
 // service.
 
 const (
+	// drainWithin is how long a worker waits for its flows to let go.
+	drainWithin = 10 * time.Second
 	// releaseWithin is how long a worker tries to give a session back. Without
 	// an answer the gateway takes it when its lease ends.
 	releaseWithin = 3 * time.Second

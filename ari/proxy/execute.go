@@ -111,25 +111,43 @@ func (x *execution) ari(ctx context.Context, step Step) (StepResult, error) {
 // can be repeated is repeated; what was to be created under an id of ours is
 // looked for; an operation that must not happen twice is taken for done.
 func (x *execution) redo(ctx context.Context, step Step) (StepResult, error) {
-	path, _, _ := strings.Cut(step.Path, "?")
-	switch {
-	case strings.HasSuffix(path, "/answer"):
-		return x.answerOnce(ctx, step)
-	case step.Method != http.MethodPost, strings.HasSuffix(path, "/continue"),
-		strings.HasSuffix(path, "/variable"), strings.HasSuffix(path, "/variables"), strings.HasSuffix(path, "/ring"):
+	path, query, _ := strings.Cut(step.Path, "?")
+	if step.Method != http.MethodPost {
 		return x.g.roundTrip(ctx, step)
-	case strings.HasSuffix(path, "/control"):
+	}
+	verb := path[strings.LastIndexByte(path, '/')+1:]
+	switch verb {
+	case "answer":
+		return x.answerOnce(ctx, step)
+	case "continue", "variable", "variables", "ring", "mute", "hold", "moh", "silence", "addChannel", "removeChannel", "stop":
+		return x.g.roundTrip(ctx, step)
+	case "control", "dtmf":
 		return StepResult{Code: http.StatusNoContent}, nil
 	}
-	created := path
+	looks := []string{path}
 	if i := strings.LastIndex(path, "/play/"); i >= 0 {
-		created = "/playbacks/" + path[i+len("/play/"):]
+		looks = []string{"/playbacks/" + path[i+len("/play/"):]}
 	}
-	r, err := x.g.roundTrip(ctx, ARI(http.MethodGet, created, nil))
-	if err == nil && r.Code >= 400 {
-		return statusText(http.StatusGone, "it is not known whether this was done"), nil
+	if verb == "record" {
+		name := url.PathEscape(recordingName(query, step.Body))
+		looks = []string{"/recordings/live/" + name, "/recordings/stored/" + name}
 	}
-	return r, err
+	for _, look := range looks {
+		if r, err := x.g.roundTrip(ctx, ARI(http.MethodGet, look, nil)); err != nil || r.OK() {
+			return r, err
+		}
+	}
+	return statusText(http.StatusGone, "it is not known whether this was done"), nil
+}
+
+// recordingName is the name that a request to record gives.
+func recordingName(query string, body []byte) string {
+	if values, err := url.ParseQuery(query); err == nil && values.Get("name") != "" {
+		return values.Get("name")
+	}
+	var args struct{ Name string }
+	_ = json.Unmarshal(body, &args) // Asterisk has refused what cannot be read
+	return args.Name
 }
 
 // answerOnce answers a channel that may have been answered. Asterisk would do

@@ -13,7 +13,7 @@ const MaxFrame = 512 << 10
 
 // maxParts bounds the parts of one frame, so that a forged count allocates
 // nothing.
-const maxParts = 1024
+const maxParts = 4096
 
 // ErrFrame is wrapped by every error of decoding a frame.
 var ErrFrame = errors.New("malformed frame")

@@ -348,17 +348,25 @@ func (g *Gateway) endCalls(ctx context.Context) int {
 	g.mu.Lock()
 	left := g.arbiter.Sessions()
 	g.mu.Unlock()
+	var all sync.WaitGroup
+	slots := make(chan struct{}, 16)
 	for _, session := range left {
-		g.hangup(ctx, session)
+		slots <- struct{}{}
+		all.Go(func() {
+			g.hangup(ctx, session)
+			<-slots
+		})
 	}
+	all.Wait()
 	g.awaitNoCalls(ctx)
 	return count
 }
 
-// awaitNoCalls waits until there is no call, and reports false if ctx ends
+// awaitNoCalls waits until there is no call and no call record that was not
+// delivered, and reports false if ctx ends
 // before.
 func (g *Gateway) awaitNoCalls(ctx context.Context) bool {
-	for g.Calls() > 0 {
+	for g.Calls() > 0 || g.records.waiting() > 0 {
 		select {
 		case <-ctx.Done():
 			return false

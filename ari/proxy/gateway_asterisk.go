@@ -35,18 +35,16 @@ func (g *Gateway) connected(ctx context.Context, first bool) error {
 		return fmt.Errorf("setting the draining switch: %w", err)
 	}
 	g.recoverKeys(info)
-	reason := ""
-	if g.startedAt(info) {
-		reason = reasonRestarted
-	}
-	if err := g.reconcile(ctx, reason); err != nil {
+	if err := g.reconcile(ctx, info); err != nil {
 		return err
 	}
 	g.mu.Lock()
 	g.ariErr, g.silent = nil, time.Time{}
+	// Also the first time: sessions of an earlier life may wait for events that
+	// came before this connection.
+	g.step(MsgLost{})
 	if !first {
 		g.metrics.reconnects.Inc()
-		g.step(MsgLost{})
 	}
 	g.mu.Unlock()
 	g.opts.Log.Info().Str("asterisk", info.System.Version).Bool("again", !first).Msg("connected to Asterisk")

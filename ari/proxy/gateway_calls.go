@@ -144,8 +144,10 @@ func (g *Gateway) newCall(id, channel string, started time.Time, answered bool) 
 
 // acceptedBy notes that a worker has taken a call. The lock is held.
 func (g *Gateway) acceptedBy(a ActAccepted) {
-	g.metrics.accepted.Inc()
-	g.metrics.setup.Observe(a.Waited.Seconds())
+	if !a.Again {
+		g.metrics.accepted.Inc()
+		g.metrics.setup.Observe(a.Waited.Seconds())
+	}
 	c := g.calls[a.Session]
 	if c == nil {
 		return

@@ -29,6 +29,7 @@ type (
 	LogToken struct {
 		Token  Token
 		Worker string // name.boot
+		Format int    // of the journal so far, 0 when there is none or it is not known
 	}
 	// LogCommand is logged before a command is executed. Records are journal
 	// records. Without an ID it is no command: records came by themselves.
@@ -77,6 +78,7 @@ type SavedSession struct {
 	Start  LogStart
 	Token  Token  // the last one logged,
 	Worker string // and whom it was for
+	Format int    // of the journal, 0 when it is not known
 	// Seq is the greatest number of an event that the log knows of.
 	Seq      uint64
 	Journal  [][]byte       // of the present stage, oldest first
@@ -142,7 +144,7 @@ func (s *SavedSession) add(entry LogEntry) {
 	case LogStart:
 		s.Start = e
 	case LogToken:
-		s.Token, s.Worker = e.Token, e.Worker
+		s.Token, s.Worker, s.Format = e.Token, e.Worker, e.Format
 		s.History.boot(e.Token.Boot)
 	case LogCommand:
 		s.command(e)

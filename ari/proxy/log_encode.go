@@ -45,6 +45,7 @@ type logHeader struct {
 	At      int64    `json:"at"`
 	Token   Token    `json:"t"`
 	Worker  string   `json:"w"`
+	Format  int      `json:"f"`
 	ID      string   `json:"id"`
 	Ack     uint64   `json:"a"`
 	Heard   uint64   `json:"h"`
@@ -87,6 +88,9 @@ func (w *logWriter) entry(entry LogEntry) error {
 		b = strconv.AppendUint(append(b, logToken+`","t":"`...), e.Token.Boot, 10)
 		b = strconv.AppendUint(append(b, '.'), e.Token.Epoch, 10)
 		b = appendString(append(b, `","w":`...), e.Worker)
+		if e.Format != 0 {
+			b = strconv.AppendInt(append(b, `,"f":`...), int64(e.Format), 10)
+		}
 	case LogCommand:
 		b = appendCommand(append(b, logCommand+`"`...), &e)
 		parts = e.Records

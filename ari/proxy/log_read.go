@@ -86,7 +86,7 @@ func decodeEntry(payload []byte) (LogEntry, error) {
 		}
 		return LogStart{Session: h.Session, Channel: h.Channel, CallID: h.CallID, At: h.at(), Event: parts[0]}, nil
 	case logToken:
-		return LogToken{Token: h.Token, Worker: h.Worker}, nil
+		return LogToken{Token: h.Token, Worker: h.Worker, Format: h.Format}, nil
 	case logCommand:
 		return h.command(parts, need)
 	case logResult:

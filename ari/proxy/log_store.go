@@ -104,7 +104,7 @@ func (s *logStore) append(session string, entries ...LogEntry) error {
 	ends := false
 	for _, e := range entries {
 		if err := s.w.entry(e); err != nil {
-			f.given = true // what came after it would not be understood
+			f.giveUp() // what came after it would not be understood
 			return s.failedTo(session, f, err)
 		}
 		switch e := e.(type) {
@@ -161,7 +161,7 @@ func (s *logStore) write(f *logFile, data []byte) error {
 	case err == nil:
 		f.backlog = nil
 	case len(data) > maxBacklog:
-		f.given, f.backlog = true, nil
+		f.giveUp()
 	default:
 		f.backlog = slices.Clone(data)
 	}
@@ -182,7 +182,7 @@ func (s *logStore) writeNow(f *logFile, data []byte) error {
 	if n > 0 {
 		// Half a record would end the log for its reader.
 		if cut := f.f.Truncate(f.size); cut != nil {
-			f.given = true
+			f.giveUp()
 			err = errors.Join(err, cut)
 		}
 	}
@@ -208,6 +208,16 @@ func (s *logStore) open(f *logFile) error {
 	}
 	f.f, f.created = file, true
 	return nil
+}
+
+// giveUp removes a log in which something is missing for ever: the next life of
+// the gateway must not take it for the truth.
+func (f *logFile) giveUp() {
+	f.given, f.backlog = true, nil
+	f.close()
+	if f.created {
+		_ = os.Remove(f.path) // what cannot be written may still be removed
+	}
 }
 
 func (f *logFile) close() {
@@ -247,6 +257,11 @@ func (s *logStore) rewrite(f *logFile) error {
 func (s *logStore) remove(session string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.removeNow(session)
+}
+
+// removeNow is remove for who holds the lock.
+func (s *logStore) removeNow(session string) error {
 	if f := s.files[session]; f != nil {
 		f.close()
 		delete(s.files, session)
@@ -261,24 +276,22 @@ func (s *logStore) remove(session string) error {
 // a call record, see finish.
 func (s *logStore) discard(session string) error {
 	s.mu.Lock()
-	f := s.files[session]
-	s.mu.Unlock()
-	if f == nil || !f.live {
+	defer s.mu.Unlock()
+	if f := s.files[session]; f == nil || !f.live {
 		return nil
 	}
-	return s.remove(session)
+	return s.removeNow(session)
 }
 
 // finish removes the log of a session that is over, and leaves alone that of
 // one that is not, but has got the same id.
 func (s *logStore) finish(session string) error {
 	s.mu.Lock()
-	f := s.files[session]
-	s.mu.Unlock()
-	if f != nil && f.live {
+	defer s.mu.Unlock()
+	if f := s.files[session]; f != nil && f.live {
 		return nil
 	}
-	return s.remove(session)
+	return s.removeNow(session)
 }
 
 // record returns the call record in the log of a session that is over.

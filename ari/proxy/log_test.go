@@ -356,7 +356,7 @@ func TestLogWriteFails(t *testing.T) {
 	if len(saved) != 1 || !reflect.DeepEqual(saved[0], fold(entries[:7]...)) {
 		t.Fatalf("loaded %+v", saved)
 	}
-	// Too much was not written: the log ends here for good.
+	// Too much was not written: a log with a hole must not be taken for the truth.
 	again.append("c", entries[7])
 	again.files["c"].f.Close()
 	big := LogCommand{ID: "big", Records: [][]byte{make([]byte, maxBacklog)}}
@@ -367,7 +367,7 @@ func TestLogWriteFails(t *testing.T) {
 	if err := again.append("c", entries[8]); !errors.Is(err, errGivenUp) {
 		t.Errorf("append after it was given up: %v", err)
 	}
-	if _, saved = reopen(t, again); len(saved) != 1 || !reflect.DeepEqual(saved[0], fold(entries[:8]...)) {
+	if _, saved = reopen(t, again); len(saved) != 0 {
 		t.Errorf("loaded %+v", saved)
 	}
 }
@@ -484,7 +484,7 @@ func BenchmarkLog(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, err := range []error{
-			s.append("n1-1", LogStart{Session: "n1-1", Channel: "n1-1", CallID: "call@host", At: logTime, Event: event}, LogToken{Token{1, 1}, "w.1"}),
+			s.append("n1-1", LogStart{Session: "n1-1", Channel: "n1-1", CallID: "call@host", At: logTime, Event: event}, LogToken{Token: Token{1, 1}, Worker: "w.1"}),
 			s.append("n1-1", LogCommand{ID: "0.play.0", Records: [][]byte{record, record}}),
 			s.append("n1-1", LogResult{ID: "0.play.0", At: logTime, Outcome: result}),
 			s.append("n1-1", LogCommand{ID: "0.end.1", Ack: 3, Final: true, Outcome: record}),

@@ -36,18 +36,12 @@ const (
 	reasonUnheard   = "it ended while the gateway did not hear of it"
 )
 
-// startedAt notes when Asterisk was started, and reports whether it is another
-// process than before.
-func (g *Gateway) startedAt(info *ari.AsteriskInfo) (anew bool) {
+// startedAt is when Asterisk was started, zero when it does not say so.
+func startedAt(info *ari.AsteriskInfo) time.Time {
 	if info.Status == nil {
-		return false
+		return time.Time{}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	at := info.Status.StartupTime.Time
-	anew = !g.started.IsZero() && !g.started.Equal(at)
-	g.started = at
-	return anew
+	return info.Status.StartupTime.Time
 }
 
 // listenForLife ends all calls when for some time nobody has listened on
@@ -69,7 +63,7 @@ func (g *Gateway) listenForLife(err error) {
 // reconcile compares the sessions with the channels that Asterisk has: what
 // ended while nobody listened is closed, and what nobody knows is taken in or
 // ended.
-func (g *Gateway) reconcile(ctx context.Context, reason string) error {
+func (g *Gateway) reconcile(ctx context.Context, info *ari.AsteriskInfo) error {
 	app, err := g.client.Applications().Get(ctx, App)
 	if err != nil {
 		return fmt.Errorf("listing the channels of the application: %w", err)
@@ -78,13 +72,15 @@ func (g *Gateway) reconcile(ctx context.Context, reason string) error {
 	if err != nil {
 		return fmt.Errorf("listing bridges: %w", err)
 	}
-	if reason == "" {
-		reason = reasonUnheard
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.started = startedAt(info)
 	for _, session := range g.arbiter.Sessions() {
 		if !slices.Contains(app.ChannelIDs, session) {
+			reason := reasonUnheard
+			if c := g.calls[session]; c != nil && c.started.Before(g.started) {
+				reason = reasonRestarted
+			}
 			g.step(MsgEvent{Session: session, Raw: goneEvent(session), Gone: true, Reason: reason})
 		}
 	}

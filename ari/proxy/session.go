@@ -342,7 +342,8 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	id, ok := req.Context().Value(idKey{}).(string)
 	if !ok {
-		id = "r." + strconv.FormatUint(s.requests.Add(1), 10)
+		// The next owner counts from one again, and means other requests.
+		id = "r." + s.at.Load().token.String() + "." + strconv.FormatUint(s.requests.Add(1), 10)
 	}
 	r, err := s.Do(req.Context(), Command{ID: id, Steps: []Step{ARI(req.Method, path, body)}})
 	if err != nil {

@@ -160,9 +160,12 @@ func (w *Worker) unsubscribe() {
 }
 
 // Drain stops the intake and gives all sessions back to their gateways, which
-// find other workers for them. It returns when none is left here or ctx has
-// ended, mostly within milliseconds.
+// find other workers for them. It returns when none is left here, mostly within
+// milliseconds, or when ctx or ten seconds have ended: what a flow does outside
+// may be slow to notice.
 func (w *Worker) Drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainWithin)
+	defer cancel()
 	w.mu.Lock()
 	w.draining = true
 	for _, s := range w.sessions {

@@ -99,6 +99,11 @@ func (a *app) openGateway(ctx context.Context, node config.Node, bucket storage.
 	if err != nil {
 		return nil, err
 	}
+	lock, err := proxy.LockSpool(node.Spool.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", node.Name, err)
+	}
+	a.onClose("spool of "+node.Name, func(context.Context) error { return lock.Close() })
 	boot, err := proxy.NextBoot(node.Spool.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", node.Name, err)
