@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"asterism/apps"
@@ -80,6 +81,7 @@ func (s *session) NewID(ctx context.Context) (string, error) {
 func (s *session) Do(ctx context.Context, name string, fn func(ctx context.Context, key string) ([]byte, error)) ([]byte, error) {
 	var h hasher
 	h.text(name)
+	key := s.effectKey(name, h)
 	w := &verb[[]byte]{name: "do", about: name, hash: h.String(), offline: true, codec: rawCodec}
 	return runVerb(ctx, s, w, func(ctx context.Context, v *verbRun) ([]byte, error) {
 		ctx, cancel := s.outlive(ctx)
@@ -89,7 +91,7 @@ func (s *session) Do(ctx context.Context, name string, fn func(ctx context.Conte
 		if _, err := v.do(ctx, ""); err != nil {
 			return nil, err
 		}
-		raw, err := fn(ctx, s.id+"~"+v.id)
+		raw, err := fn(ctx, key)
 		if ended := v.ended(ctx); err != nil && ended != nil {
 			return nil, ended
 		}
@@ -101,6 +103,32 @@ func (s *session) Do(ctx context.Context, name string, fn func(ctx context.Conte
 		}
 		return apps.CheckResult(name, raw)
 	})
+}
+
+// effectKey returns the key of the next Do of that name. It is the same when
+// the stage begins again, of which the ids of commands are not: what was done
+// before is not done once more under another key.
+func (s *session) effectKey(name string, hash hasher) string {
+	st := &s.stage
+	if st.effects == nil {
+		st.effects = make(map[string]int)
+	}
+	st.effects[name]++
+	n := st.effects[name]
+	if !plainName(name) {
+		name = "h-" + hash.String()
+	}
+	return s.id + "~" + strconv.Itoa(st.n-st.restarts) + "." + name + "." + strconv.Itoa(n)
+}
+
+// plainName reports whether a name is short and fit for names of files.
+func plainName(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 48 && !strings.HasPrefix(name, "h-")
 }
 
 // outlive returns a context that does not end with the call, but with

@@ -40,7 +40,8 @@ type fabric struct {
 type shelf struct {
 	mu      sync.Mutex
 	prompts map[string]medium
-	any     time.Duration // the length of those that are not named; 0: there are none
+	slow    map[string]time.Duration // how long it takes to fetch a prompt
+	any     time.Duration            // the length of those that are not named; 0: there are none
 }
 
 const promptLength = 300 * time.Millisecond
@@ -64,6 +65,7 @@ func (s *shelf) find(name string) medium {
 
 // Open implements [proxy.Media].
 func (s *shelf) Open(_ context.Context, name string, _ bool, _ string) (proxy.MediaFile, error) {
+	time.Sleep(s.slow[name])
 	m := s.find(name)
 	if m.problem != "" {
 		return proxy.MediaFile{}, &proxy.MediaTrouble{Problem: string(m.problem), Message: "says the shelf"}

@@ -18,14 +18,15 @@ type playing struct {
 	id     string // of the playback
 	path   string // of the playback in ARI
 	pos    position
-	began  time.Time     // when its result was there, by our clock
-	timed  bool          // began is known, also when another worker has begun it
-	starts time.Time     // when it started, by Asterisk's
-	skew   time.Duration // how far Asterisk's clock is ahead of ours, or more: events take a while
-	synced bool          // skew is known
-	lost   bool          // events were lost meanwhile
-	looked time.Duration // how long the last look was waited for
-	went   int           // how often it went on to the next sound
+	began  time.Time                                   // when its result was there, by our clock
+	open   func(context.Context) (proxy.Result, error) // sends the command again that plays and has no result
+	timed  bool                                        // began is known, also when another worker has begun it
+	starts time.Time                                   // when it started, by Asterisk's
+	skew   time.Duration                               // how far Asterisk's clock is ahead of ours, or more: events take a while
+	synced bool                                        // skew is known
+	lost   bool                                        // events were lost meanwhile
+	looked time.Duration                               // how long the last look was waited for
+	went   int                                         // how often it went on to the next sound
 	// adopted says that another worker has begun it: of what happened before
 	// only the keys are known for sure.
 	adopted bool

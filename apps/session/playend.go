@@ -165,7 +165,10 @@ func (p *playing) late(ctx context.Context) (apps.Played, error) {
 		return played, nil
 	}
 	if gone.IsZero() && done.IsZero() && p.s.over() == nil {
-		r, err := p.do(within, "halt", proxy.ARI(http.MethodDelete, p.path, nil))
+		r, err := p.do(within, tagHalt, proxy.ARI(http.MethodDelete, p.path, nil))
+		if err == nil && r.Again && r.Err(1) != nil { // it may have begun since
+			r, err = p.do(within, "overtaken", proxy.ARI(http.MethodDelete, p.path, nil))
+		}
 		if err != nil || len(r.Steps) == 0 {
 			return p.played(apps.EndedByHangup), p.s.ended(ctx)
 		}
@@ -286,7 +289,7 @@ func (p *playing) abandoned(ctx context.Context, err error) (apps.Played, error)
 func (p *playing) halt(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWithin)
 	defer cancel()
-	err := p.stop(ctx, "halt")
+	err := p.stop(ctx, tagHalt)
 	if err != nil {
 		p.s.line(zerolog.WarnLevel).Err(err).Str("playback", p.id).Msg("playback was not stopped")
 	}
@@ -302,6 +305,9 @@ func (p *playing) stop(ctx context.Context, tag string) error {
 	}
 	if err := r.Err(1); err != nil && r.Steps[0].Code != http.StatusNotFound {
 		return p.verbRun.refused(ctx, "stopping the playback", err)
+	}
+	if p.open != nil && !r.Steps[0].OK() {
+		return p.overtake(ctx)
 	}
 	within := haltWithin
 	if p.adopted && (r.Again || !r.Steps[0].OK()) {

@@ -35,7 +35,7 @@ func (p *playing) start(ctx context.Context, early bool) (apps.Played, error) {
 	r, err := p.do(ctx, "", steps...)
 	if err != nil {
 		s.unsure = s.unsure || answers
-		return p.abandon(ctx, err, !early)
+		return p.abandon(ctx, err, "", steps, !early)
 	}
 	if answers && len(r.Steps) > 1 && r.Steps[1].OK() {
 		s.answered = true
@@ -53,7 +53,7 @@ func (p *playing) start(ctx context.Context, early bool) (apps.Played, error) {
 		args.ID, steps = p.id, steps[:1]
 		steps[0] = proxy.Play(args)
 		if r, err = p.do(ctx, "again"+strconv.Itoa(i), steps...); err != nil {
-			return p.abandon(ctx, err, true)
+			return p.abandon(ctx, err, "again"+strconv.Itoa(i), steps, true)
 		}
 		p.came(r)
 	}
@@ -111,17 +111,43 @@ func lengths(ms []int64, n int) []time.Duration {
 	return out
 }
 
-// abandon ends a Play whose first command has no result: it may have been
-// carried out all the same.
-func (p *playing) abandon(ctx context.Context, err error, plays bool) (apps.Played, error) {
+// abandon ends a Play whose command has no result: it may have been carried
+// out all the same, or be carried out later.
+func (p *playing) abandon(ctx context.Context, err error, tag string, steps []proxy.Step, plays bool) (apps.Played, error) {
 	if plays && p.s.over() == nil && ctx.Err() != nil {
+		p.open = func(ctx context.Context) (proxy.Result, error) { return p.do(ctx, tag, steps...) }
 		p.halt(ctx)
+		p.open = nil
 	}
 	played := apps.Played{Ended: apps.EndedFailed}
 	if p.s.ended(ctx) != nil {
 		played.Ended = apps.EndedByHangup
 	}
 	return played, err
+}
+
+// joinWithin is how long a command that plays is waited for when the playback
+// is not wanted any more: longer than its gateway works on it.
+const joinWithin = proxy.DefaultTTL + 2*time.Second
+
+// overtake stops a playback that Asterisk does not have yet, since its prompts
+// are slow to come: else the caller would hear it some time later.
+func (p *playing) overtake(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), joinWithin)
+	defer cancel()
+	defer context.AfterFunc(p.s.ctx, cancel)()
+	r, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, step := range r.Steps {
+		if !step.OK() {
+			return nil // it never began
+		}
+	}
+	p.open = nil
+	p.s.answered = p.s.answered || p.rule.Answer
+	return p.stop(ctx, "overtaken")
 }
 
 // refused makes the end of a Play of a step that was refused.

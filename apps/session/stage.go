@@ -25,15 +25,17 @@ type stage struct {
 	restarts int
 	run      func(context.Context, apps.Env, apps.Call, apps.Request) error
 
-	verbs   int      // how many were called
-	memo    []memo   // what the journal knows of them: of verb k in memo[k-1]
-	pending [][]byte // records that no command has carried
-	owes    bool     // there is the result of a Do among them
-	reset   bool     // the next command begins the journal anew
-	heard   uint64   // with reset
-	notes   int      // how many notes there were when it began
-	size    int      // of the journal, with what is pending
-	stuck   error    // every verb returns it until the flow has returned
+	verbs   int            // how many were called
+	memo    []memo         // what the journal knows of them: of verb k in memo[k-1]
+	pending [][]byte       // records that no command has carried
+	owes    bool           // there is the result of a Do among them
+	effects map[string]int // how many Do there were of each name
+	first   *proxy.Command // began the journal anew, and was not answered: it may be in the log
+	reset   bool           // the next command begins the journal anew
+	heard   uint64         // with reset
+	notes   int            // how many notes there were when it began
+	size    int            // of the journal, with what is pending
+	stuck   error          // every verb returns it until the flow has returned
 
 	quick int // how many stages before it did nothing
 	done  int // what the session had done when it began
@@ -49,8 +51,13 @@ func (st *stage) add(record []byte) {
 	st.size += sizeOf(record)
 }
 
-// carried notes that a command has carried the pending records.
-func (st *stage) carried() { st.pending, st.reset, st.owes = nil, false, false }
+// carried notes that a command has carried the first n pending records.
+func (st *stage) carried(n int) {
+	st.pending, st.reset, st.first = st.pending[n:], false, nil
+	if len(st.pending) == 0 {
+		st.pending, st.owes = nil, false
+	}
+}
 
 // The reasons why a stage is stuck.
 var (

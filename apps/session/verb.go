@@ -212,14 +212,36 @@ func (v *verbRun) do(ctx context.Context, tag string, steps ...proxy.Step) (prox
 		v.begun = true
 		st.add(appendBegin(make([]byte, 0, 64), v.k, v.name, v.hash, v.heard))
 	}
-	c := proxy.Command{ID: id, Steps: steps, Records: st.pending, Reset: st.reset}
+	s.done++
+	if st.first != nil && st.first.ID != id && tag != tagHalt {
+		// The beginning of the stage must not be told twice: the second time it
+		// would make void what has come of the first.
+		if _, err := v.send(ctx, *st.first); err != nil {
+			return proxy.Result{}, err
+		}
+	}
+	c := proxy.Command{ID: id, Steps: steps}
+	if st.first == nil || st.first.ID == id {
+		c.Records, c.Reset = st.pending, st.reset
+	}
 	if c.Reset {
 		c.Heard = st.heard
 	}
-	s.done++
+	return v.send(ctx, c)
+}
+
+// tagHalt is the tag of the command that stops a playback in a hurry: it does
+// not wait for the one that has begun it.
+const tagHalt = "halt"
+
+// send sends a command, and makes an error of none being answered.
+func (v *verbRun) send(ctx context.Context, c proxy.Command) (proxy.Result, error) {
+	s, st := v.s, &v.s.stage
 	r, err := s.link.Do(ctx, c)
 	if err == nil {
-		st.carried()
+		if st.first == nil || st.first.ID == c.ID {
+			st.carried(len(c.Records))
+		}
 		return r, nil
 	}
 	if translate(err) == apps.ErrMoved { //nolint:errorlint // that is what translate returns
@@ -227,12 +249,15 @@ func (v *verbRun) do(ctx context.Context, tag string, steps ...proxy.Step) (prox
 		s.cancel(apps.ErrMoved)
 		return r, apps.ErrMoved
 	}
+	if c.Reset && st.first == nil {
+		st.first = &c
+	}
 	if ended := v.ended(ctx); ended != nil {
 		return r, ended
 	}
 	return r, &apps.Refusal{
 		Verdict: apps.Verdict{Status: 503, Reason: "the node does not answer", Fault: apps.FaultUs},
-		Err:     fmt.Errorf("command %s: %w", id, err),
+		Err:     fmt.Errorf("command %s: %w", c.ID, err),
 	}
 }
 
