@@ -22,7 +22,7 @@ func TestPlaybackThatIsGivenUpBeforeItBegins(t *testing.T) {
 		sh := &shelf{
 			any:     promptLength,
 			slow:    map[string]time.Duration{"big": 4 * time.Second},
-			prompts: map[string]medium{"big": {length: 20 * time.Second}, "bye": {length: time.Second}},
+			prompts: map[string]medium{"big": {length: 20 * time.Second}, "bye": {length: 3 * time.Second}},
 		}
 		var ended error
 		f := newFabric(t, func(ctx context.Context, _ apps.Env, call apps.Call, req apps.Request) error {
@@ -137,7 +137,7 @@ func TestKeysOfDoOutliveAMismatch(t *testing.T) {
 			return plays(sound)(ctx, env, call, req)
 		}
 	}
-	changing(t, func(n *node, c *aritest.Caller) { time.Sleep(time.Second); n.kills(c) }, func(n *node, c *aritest.Caller) {
+	changing(t, func(n *node, c *aritest.Caller) { time.Sleep(time.Second); n.kills(c) }, func(_ *node, c *aritest.Caller) {
 		id := c.Channel() + "~0."
 		want := []string{id + "pay.1", id + "pay.2", "", id + "log.1", id + "pay.1", "", id + "pay.2"}
 		want[2] = keys[2]

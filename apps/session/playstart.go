@@ -135,7 +135,8 @@ const joinWithin = proxy.DefaultTTL + 2*time.Second
 func (p *playing) overtake(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), joinWithin)
 	defer cancel()
-	defer context.AfterFunc(p.s.ctx, cancel)()
+	stop := context.AfterFunc(p.s.ctx, cancel) //nolint:contextcheck // the end of the call ends it, too
+	defer stop()
 	r, err := p.open(ctx)
 	if err != nil {
 		return err
