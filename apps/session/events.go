@@ -166,7 +166,12 @@ func (s *session) signal(seq uint64, h ari.Header, kind signalKind) {
 func (s *session) caughtUp() {
 	s.mu.Lock()
 	s.catching, s.early = false, nil
+	s.keys.all = false
+	forgotten := s.keys.forget()
 	s.mu.Unlock()
+	if forgotten > 0 {
+		s.pool.metrics.digits.Add(float64(forgotten))
+	}
 }
 
 // put adds to the inbox. The lock is held.

@@ -20,6 +20,7 @@ type keyLog struct {
 	last     uint64   // the number of the last key
 	received int      // how many there were
 	used     int      // how many of them were used up
+	all      bool     // none is forgotten: the flow is still being replayed, and uses them up
 	taken    []uint64 // those that the present verb has used up
 }
 
@@ -37,12 +38,18 @@ func (l *keyLog) add(n uint64, key string, at int64) (ok, dropped bool) {
 	}
 	l.last = n
 	l.received++
-	if len(l.typed) >= maxKeys {
-		l.typed = append(l.typed[:0], l.typed[1:]...)
-		dropped = true
-	}
 	l.typed = append(l.typed, typedKey{n, at, key[0]})
-	return true, dropped
+	return true, l.forget() > 0
+}
+
+// forget drops the oldest keys of too many, and returns how many.
+func (l *keyLog) forget() int {
+	n := len(l.typed) - maxKeys
+	if l.all || n <= 0 {
+		return 0
+	}
+	l.typed = slices.Delete(l.typed, 0, n)
+	return n
 }
 
 // restore puts keys from the journal before all others.

@@ -39,7 +39,9 @@ func TestPlaybackThatIsGivenUpBeforeItBegins(t *testing.T) {
 			short, cancel := context.WithDeadline(ctx, now.Add(time.Second))
 			defer cancel()
 			_, ended = call.Play(short, apps.PlayRule{Sounds: []string{"big"}})
-			_, err = call.Play(ctx, apps.PlayRule{Sounds: []string{"bye"}})
+			if _, err = call.Play(ctx, apps.PlayRule{Sounds: []string{"bye"}}); err == nil {
+				_, err = call.Pause(ctx, 2*time.Second, "") // one playback waits for the other
+			}
 			return err
 		}, sh, true)
 		c := f.call("x")

@@ -89,6 +89,7 @@ func (p *Pool) open(l link, start proxy.Start) *session {
 		pool: p, link: l, id: l.ID(), start: start.Event, journal: start.Journal, ctx: ctx, cancel: cancel, flow: flow, drain: drain,
 		wake: make(chan struct{}, 1), again: start.Again || len(start.Journal) > 0, catching: len(start.Journal) > 0,
 	}
+	s.keys.all = s.catching
 	for _, d := range start.Digits {
 		s.keys.add(d.Seq, d.Key, d.At.UnixMilli())
 		s.seq = max(s.seq, d.Seq)

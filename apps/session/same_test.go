@@ -195,3 +195,41 @@ func TestMismatchRepeatsNoNotes(t *testing.T) {
 		}
 	}, notes("welcome"), notes("menu"))
 }
+
+// Keys that the replay uses up do not push out older ones that wait.
+func TestManyKeysOfAStageAreTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var old string
+		n := newNode(t, func(ctx context.Context, _ apps.Env, call apps.Call, _ apps.Request) error {
+			if err := call.Answer(ctx); err != nil {
+				return err
+			}
+			for range 300 {
+				if _, err := call.Pause(ctx, time.Minute, "1"); err != nil {
+					return err
+				}
+			}
+			if _, err := call.Do(ctx, "flush", func(context.Context, string) ([]byte, error) { return nil, nil }); err != nil {
+				return err
+			}
+			if _, err := call.Pause(ctx, 10*time.Second, "2"); err != nil {
+				return err
+			}
+			key, err := call.Pause(ctx, time.Second, "9")
+			old = key
+			return err
+		})
+		c := n.call(aritest.Invite{})
+		c.Press("9")
+		for range 300 {
+			c.Press("1")
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		n.kills(c)
+		n.runs.Wait()
+		if o := n.outcome(); old != "9" || o.Used != 301 || o.Keys != 301 {
+			t.Errorf("the 9 is %q: %+v", old, o)
+		}
+	})
+}
