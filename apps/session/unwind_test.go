@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -191,6 +192,30 @@ func TestJournalsThatCannotBeReplayedKeepTheirFacts(t *testing.T) {
 					t.Errorf("log is %s", n.log.String())
 				}
 			})
+		})
+	}
+}
+
+// A command that the node has answered and not carried out is not taken for
+// one that it has not answered.
+func TestRefusedCommandIsNoSilence(t *testing.T) {
+	for want, err := range map[string]error{
+		"the node refused a command: command 0.play.1: refused: the log is full": fmt.Errorf("%w: the log is full", proxy.ErrRefused),
+		"the node does not answer: command 0.play.1: no answer":                  errors.New("no answer"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, plays("welcome"))
+			n.before = func(c proxy.Command) error {
+				if c.Final {
+					return nil
+				}
+				return err
+			}
+			n.call(aritest.Invite{})
+			n.runs.Wait()
+			if o := n.outcome(); o.Status != 503 || !strings.Contains(o.Error, want) {
+				t.Errorf("outcome is %+v, want %q", o, want)
+			}
 		})
 	}
 }

@@ -255,8 +255,12 @@ func (v *verbRun) send(ctx context.Context, c proxy.Command) (proxy.Result, erro
 	if ended := v.ended(ctx); ended != nil {
 		return r, ended
 	}
+	reason := "the node does not answer"
+	if errors.Is(err, proxy.ErrRefused) {
+		reason = "the node refused a command"
+	}
 	return r, &apps.Refusal{
-		Verdict: apps.Verdict{Status: 503, Reason: "the node does not answer", Fault: apps.FaultUs},
+		Verdict: apps.Verdict{Status: 503, Reason: reason, Fault: apps.FaultUs},
 		Err:     fmt.Errorf("command %s: %w", c.ID, err),
 	}
 }

@@ -288,7 +288,7 @@ func (s *Session) answered(c *Command, at *place, rep reply) (Result, bool, erro
 		s.cancel(ErrMoved)
 		return Result{}, false, ErrMoved
 	case statusFailed:
-		return Result{}, false, fmt.Errorf("command %s: gateway %s: %s", c.ID, at.node.key, rep.header.Error)
+		return Result{}, false, fmt.Errorf("command %s: gateway %s: %w: %s", c.ID, at.node.key, ErrRefused, rep.header.Error)
 	}
 	return Result{}, false, fmt.Errorf("command %s: answered with the unknown status %q", c.ID, rep.header.Status)
 }

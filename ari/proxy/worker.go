@@ -23,6 +23,9 @@ var (
 	ErrMoved = errors.New("the session is not this worker's any more")
 	// ErrClosed: the worker is being closed.
 	ErrClosed = errors.New("the worker is closed")
+	// ErrRefused is wrapped by the error of a command that its gateway has
+	// answered and not carried out, since the session's log is full, for instance.
+	ErrRefused = errors.New("refused")
 )
 
 // Runner runs one session on a worker.
