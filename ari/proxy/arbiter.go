@@ -14,6 +14,7 @@ const (
 	farewellTime   = 5 * time.Second        // for a channel to end after its flow
 	claimTime      = 2 * time.Second        // for owners to claim their sessions from a gateway that has started anew
 	orphanRetry    = 250 * time.Millisecond // between two searches for a worker for an orphan
+	freshTimeout   = 5 * time.Second        // the same, for one for which nothing was done yet
 	orphanTimeout  = time.Minute            // for an orphan to find a worker at all, while NATS is there
 	maxMissing     = 2                      // renewals that do not list a session
 	maxUnacked     = 256                    // events kept for the owner,

@@ -49,11 +49,20 @@ func (a *Arbiter) awaitWorker(now time.Time, s *session) {
 		s.flowDone, s.doneAt = true, now.Add(-farewellTime)
 		delete(a.pending, s.id)
 		a.closed(s)
-	case now.Sub(s.orphaned) >= orphanTimeout:
+	case now.Sub(s.orphaned) >= s.patience():
 		a.abandon(now, s, "no worker took it over")
 	default:
 		a.offer(now, s)
 	}
+}
+
+// patience is how long an orphan waits for a worker. A caller for whom nobody
+// has done anything yet is better sent elsewhere.
+func (s *session) patience() time.Duration {
+	if len(s.journal)+len(s.commands) == 0 && !s.gone {
+		return freshTimeout
+	}
+	return orphanTimeout
 }
 
 // abandon ends a session that no worker will take over.
@@ -92,7 +101,7 @@ func (a *Arbiter) release(now time.Time, m MsgRelease) {
 
 // recordOverhead is what a record counts beside its bytes, so that many small
 // ones have a bound, too: all of them must fit into one message.
-const recordOverhead = 16
+const recordOverhead = 8
 
 // keepRecords appends to the journal, and reports false when it is full.
 func (a *Arbiter) keepRecords(s *session, records [][]byte) bool {
@@ -115,6 +124,9 @@ func (s *session) newStage(heard uint64) {
 	s.journal, s.journaled = nil, 0
 	for len(s.order) > oldResults {
 		s.dropResult()
+	}
+	for _, id := range s.order {
+		s.commands[id].result.shorten()
 	}
 	s.digits = slices.DeleteFunc(s.digits, func(d Digit) bool { return d.Seq <= heard })
 }

@@ -290,6 +290,7 @@ func TestTooManyUnacknowledgedEventsAreSaidToBeLost(t *testing.T) {
 
 func TestCallOfALostWorkerGoesToAnother(t *testing.T) {
 	b, assign := owned(t)
+	b.step(MsgCommand{Session: "c", Token: assign.Token, Command: Command{ID: "0"}, Reply: "r"})
 	for range 5 {
 		b.pass(time.Second)
 		b.step(MsgRenew{Worker: assign.Worker, Entries: []renewEntry{{"c", assign.Token, 1}}, Reply: "r"})
@@ -307,7 +308,7 @@ func TestCallOfALostWorkerGoesToAnother(t *testing.T) {
 		t.Fatalf("%+v", again)
 	}
 	accepted := one[ActAccepted](t, b.step(MsgAccept{Session: "c", Token: again.Token}))
-	if accepted.Worker != "three.1" || !accepted.Again {
+	if accepted.Worker != "three.1" || !accepted.Again || accepted.Bare {
 		t.Fatalf("%+v", accepted)
 	}
 }
