@@ -163,6 +163,7 @@ func TestRequestsOfTwoOwnersAreDifferent(t *testing.T) {
 				t.Error(err)
 				return
 			}
+			_ = resp.Body.Close()
 			got <- fmt.Sprint(path, " ", resp.StatusCode)
 			runs <- r
 			<-ctx.Done()
