@@ -303,6 +303,7 @@ func tidyValue(key string, v any) any {
 	}
 	switch v := v.(type) {
 	case map[string]any:
+		dropRTP(v)
 		for k := range v {
 			v[k] = tidyValue(k, v[k])
 		}
@@ -319,6 +320,16 @@ func tidyValue(key string, v any) any {
 		}
 	}
 	return v
+}
+
+// dropRTP takes out of a channel what Asterisk measured of its sound, which the
+// Asterisk made of Go has none of.
+func dropRTP(channel map[string]any) {
+	if vars, ok := channel["channelvars"].(map[string]any); ok {
+		if delete(vars, "RTPAUDIOQOS"); len(vars) == 0 {
+			delete(channel, "channelvars")
+		}
+	}
 }
 
 // tidy masks a JSON text; what is no JSON stays.
