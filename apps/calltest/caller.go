@@ -207,19 +207,29 @@ func (c *Caller) pause(ctx context.Context, d time.Duration, stopOn apps.Keys) (
 // errMisuse is what a verb returns that must not have been called.
 var errMisuse = errors.New("calltest: the flow misuses its call")
 
+// count counts a verb. It refuses one beside another one, and ends a flow that
+// goes round in circles. The lock is held.
+func (c *Caller) count(verb string) error {
+	c.verbs++
+	switch {
+	case c.busy != "":
+		return c.misused("%s was called while %s was running: a call belongs to one goroutine", verb, c.busy)
+	case c.verbs > maxVerbs:
+		_ = c.misused("the flow has called %d verbs: it seems to go round in circles", maxVerbs)
+		runtime.Goexit() // it would never return
+	}
+	return nil
+}
+
 // enter begins a verb. It refuses a verb beside another one, and one that
 // comes after the end with the cause of it.
 func (c *Caller) enter(ctx context.Context, verb string) (leave func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.verbs++
+	if err := c.count(verb); err != nil {
+		return nil, err
+	}
 	switch {
-	case c.busy != "":
-		return nil, c.misused("%s was called while %s was running: a call belongs to one goroutine", verb, c.busy)
-	case c.verbs > maxVerbs:
-		_ = c.misused("the flow has called %d verbs: it seems to go round in circles", maxVerbs)
-		runtime.Goexit() // it would never return
-		return nil, errMisuse
 	case c.ctx.Err() != nil:
 		if c.late++; c.late > maxVerbsAfterEnd {
 			_ = c.misused("%s was called after the call had ended, and %d verbs before it: a flow must return the error of a verb",
@@ -244,14 +254,10 @@ func (c *Caller) leave() {
 func (c *Caller) enterOffline(ctx context.Context, verb string) (leave func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.verbs++
+	if err := c.count(verb); err != nil {
+		return nil, err
+	}
 	switch {
-	case c.busy != "":
-		return nil, c.misused("%s was called while %s was running: a call belongs to one goroutine", verb, c.busy)
-	case c.verbs > maxVerbs:
-		_ = c.misused("the flow has called %d verbs: it seems to go round in circles", maxVerbs)
-		runtime.Goexit() // it would never return
-		return nil, errMisuse
 	case errors.Is(c.cause(), apps.ErrMoved):
 		return nil, apps.ErrMoved
 	case ctx.Err() != nil && !callEnded(context.Cause(ctx)):
